@@ -1,0 +1,1 @@
+"""The compiler: a checkpoint goes in, an artifact folder for the browser comes out."""

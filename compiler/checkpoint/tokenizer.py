@@ -1,0 +1,98 @@
+"""The tokenizer that ships with a model: a tokenizer.json in Hugging Face's format, whatever the checkpoint has."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from compiler.checkpoint.tokenizer_gguf import tokenizer_from_gguf
+from compiler.checkpoint.tokenizer_merges import needed_merges
+from compiler.errors import GemletError
+
+KEYS = {"added_tokens": [], "normalizer": None, "pre_tokenizer": None, "post_processor": None, "decoder": None}
+END_OF_TURN = ("<end_of_turn>", "<turn|>")  # of Gemma 3 and of Gemma 4
+
+
+@dataclass(frozen=True)
+class SpecialTokenIds:
+    """Ids that the runtime has to know. A prompt must begin with `bos` where `add_bos`, but only once."""
+
+    bos: int | None
+    stop: tuple[int, ...]  # ids that end a generation
+    pad: int | None
+    add_bos: bool
+
+
+def tokenizer_json_from_folder(folder: Path) -> bytes:
+    """The tokenizer.json of a Hugging Face folder, without what no text needs (see `_written`).
+
+    Raises GemletError where there is none or it cannot be loaded.
+    """
+    path = folder / "tokenizer.json"
+    if path.is_file():
+        content = path.read_bytes()
+        _check(content, path)
+        return _written(json.loads(content))
+    if (folder / "tokenizer.model").is_file():
+        raise GemletError(
+            f"{folder}: there is a tokenizer.model but no tokenizer.json. Make one with transformers: "
+            "AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER)."
+        )
+    raise GemletError(f"{path}: the file is missing. Download the checkpoint's tokenizer.json.")
+
+
+def tokenizer_json_from_gguf(fields: Mapping[str, Any], path: Path) -> bytes:
+    """A tokenizer.json with the vocabulary of a GGUF file, which encodes every text as SentencePiece does.
+
+    fields: metadata of the file, plain Python values; path: the file, for messages.
+    Raises GemletError where the vocabulary is missing, of another kind, or unsound.
+    """
+    content = _written(tokenizer_from_gguf(fields, path))
+    _check(content, path)
+    return content
+
+
+def special_token_ids(tokenizer_json: bytes, generation: Mapping[str, Any]) -> SpecialTokenIds:
+    """The ids in `generation` ("bos_token_id", "pad_token_id", and "eos_token_id": a list; None is as if
+    absent), completed by name.
+
+    The end of a turn is always a stop: base models never write it, and files of chat models often do not state it.
+    `add_bos` holds wherever there is a BOS: without it every Gemma loses its way, although the configurations of
+    Gemma 4 say no, because its chat template writes the BOS itself.
+    """
+    named = {token["content"]: token["id"] for token in json.loads(tokenizer_json)["added_tokens"] if token["special"]}
+    stated = {key: value for key, value in generation.items() if value is not None}
+    bos = stated.get("bos_token_id", named.get("<bos>"))
+    ends = [named[name] for name in END_OF_TURN if name in named]
+    return SpecialTokenIds(
+        bos=bos,
+        stop=tuple(dict.fromkeys([*stated.get("eos_token_id", []), *ends])),
+        pad=stated.get("pad_token_id", named.get("<pad>")),
+        add_bos=bos is not None,
+    )
+
+
+def _check(content: bytes, path: Path) -> None:
+    try:
+        Tokenizer.from_buffer(content)
+    except ValueError as error:
+        raise GemletError(f"{path}: the tokenizer cannot be loaded: {error}. Download the file again.") from None
+
+
+def _written(document: dict[str, Any]) -> bytes:
+    """The document with only the needed merges, and with all keys that the loader in JavaScript insists on.
+
+    No merge makes a special token. In a text these are cut out before anything is merged, so such a merge is of no
+    use; and without it, a loader that leaves them out of `added_tokens` can never make one from what a user wrote.
+    """
+    document = {**KEYS, **document}
+    model = document["model"]
+    if model.get("type") == "BPE" and not model.get("continuing_subword_prefix") and not model.get("end_of_word_suffix"):
+        special = {token["content"] for token in document["added_tokens"] if token["special"]}
+        pairs = (merge.split(" ") if isinstance(merge, str) else merge for merge in model["merges"])
+        merges = needed_merges((left, right) for left, right in pairs if left + right not in special)
+        document["model"] = {**model, "merges": merges}
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()

@@ -1,0 +1,77 @@
+"""How the compiler tells what it is doing: a bar a phase on a terminal, or nothing at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, ProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as RichDisplay
+from rich.progress import SpinnerColumn, TaskID
+
+
+class Phase(Protocol):
+    """A phase under way."""
+
+    def advance(self, n: int) -> None:
+        """Says that `n` more units are done."""
+        ...
+
+
+class Progress(Protocol):
+    """Receives the progress of a longer work."""
+
+    def phase(self, title: str, total: int | None, unit: str) -> AbstractContextManager[Phase]:
+        """A phase of `total` units (None: not known beforehand); `unit` is a plural noun. "bytes" are shown as sizes."""
+        ...
+
+
+class _SilentPhase:
+    def advance(self, n: int) -> None:
+        pass
+
+
+class SilentProgress:
+    """Shows nothing: for tests and for callers that print something else."""
+
+    @contextmanager
+    def phase(self, title: str, total: int | None, unit: str) -> Iterator[Phase]:
+        yield _SilentPhase()
+
+
+class _BarPhase:
+    def __init__(self, display: RichDisplay, task: TaskID) -> None:
+        self._display = display
+        self._task = task
+
+    def advance(self, n: int) -> None:
+        self._display.advance(self._task, n)
+
+
+class BarProgress:
+    """A bar a phase, on standard error so that what a command prints can be piped.
+
+    Where that is no terminal, each phase is one line, written when the phase ends.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(stderr=True)
+
+    @contextmanager
+    def phase(self, title: str, total: int | None, unit: str) -> Iterator[Phase]:
+        with RichDisplay(*_columns(total, unit), console=self._console) as display:
+            task = display.add_task(title, total=total)
+            yield _BarPhase(display, task)
+            # A phase whose total was not known is complete now, with whatever it did.
+            display.update(task, total=display.tasks[task].completed if total is None else total)
+
+
+def _columns(total: int | None, unit: str) -> list[ProgressColumn]:
+    if unit == "bytes":
+        amount: list[ProgressColumn] = [DownloadColumn(binary_units=True)]
+    else:
+        amount = [MofNCompleteColumn(), TextColumn(unit)]
+    first: ProgressColumn = SpinnerColumn() if total is None else TextColumn(" ")
+    return [first, TextColumn("{task.description:<28}"), BarColumn(bar_width=30), *amount, TimeElapsedColumn()]

@@ -1,0 +1,42 @@
+"""The order of a matrix's bytes: tiles of 32 rows, units of 16 bytes (docs/artifact.md, "Weights").
+
+A block is any number of rows that starts at a tile; packing pads it with zero rows to whole tiles.
+"""
+
+import numpy as np
+
+from compiler.quantize.format import TILE_ROWS, UNIT_BYTES, round_up
+
+
+def pack_tiles(units: np.ndarray) -> np.ndarray:
+    """Units of a block by row -> the block's bytes: uint8 (rows, units * 16) -> uint8, flat."""
+    return _interleave(units, UNIT_BYTES)
+
+
+def unpack_tiles(data: np.ndarray, rows: int) -> np.ndarray:
+    """Inverse of `pack_tiles`, without the padding rows: uint8, flat -> uint8 (rows, units * 16)."""
+    return _separate(data, rows, UNIT_BYTES)
+
+
+def pack_scales(scales: np.ndarray) -> np.ndarray:
+    """Scales of a block by row -> the block's bytes: float16 (rows, groups) -> uint8, flat."""
+    even = round_up(scales.shape[1], 2) - scales.shape[1]  # two groups share a word
+    return _interleave(np.pad(scales.astype("<f2"), ((0, 0), (0, even))).view(np.uint8), 4)
+
+
+def unpack_scales(data: np.ndarray, rows: int, groups: int) -> np.ndarray:
+    """Inverse of `pack_scales`, without the padding: uint8, flat -> float16 (rows, groups)."""
+    return _separate(data, rows, 4).view("<f2")[:, :groups]
+
+
+def _interleave(rows: np.ndarray, size: int) -> np.ndarray:
+    """Pads to whole tiles, then swaps rows and pieces of `size` bytes in each tile."""
+    padded = np.pad(rows, ((0, round_up(len(rows), TILE_ROWS) - len(rows)), (0, 0)))
+    tiles = padded.reshape(-1, TILE_ROWS, padded.shape[1] // size, size)
+    return tiles.transpose(0, 2, 1, 3).reshape(-1)
+
+
+def _separate(data: np.ndarray, rows: int, size: int) -> np.ndarray:
+    padded = round_up(rows, TILE_ROWS)
+    tiles = data.reshape(padded // TILE_ROWS, -1, TILE_ROWS, size)
+    return tiles.transpose(0, 2, 1, 3).reshape(padded, -1)[:rows]

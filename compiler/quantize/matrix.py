@@ -1,0 +1,85 @@
+"""Encodes a whole matrix block by block, so that memory holds one block and the scales, not the matrix."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from compiler.checkpoint.tensor import Tensor
+from compiler.errors import GemletError
+from compiler.quantize import FORMATS
+from compiler.quantize.format import GROUP, TILE_ROWS, Encoded, Format, round_up
+from compiler.quantize.layout import pack_scales, pack_tiles, unpack_scales, unpack_tiles
+
+BLOCK_VALUES = 1 << 21  # 8 MiB as float32; encoding holds a handful of such arrays at a time
+
+
+class EncodedMatrix:
+    """Tensors of one width, one below the other, as one matrix in a weight format.
+
+    `data` yields the data buffer in pieces; once it is exhausted, `scales` is the scale buffer.
+    """
+
+    def __init__(self, tensors: list[Tensor], format_name: str) -> None:
+        widths = {tensor.shape[-1] for tensor in tensors}
+        if len(widths) != 1:
+            names = ", ".join(f"{tensor.name} {tensor.shape}" for tensor in tensors)
+            raise GemletError(f"{tensors[0].file}: tensors that form one matrix differ in their inputs: {names}.")
+        self.tensors = tensors
+        self.format: Format = FORMATS[format_name]
+        self.rows, self.columns = sum(tensor.row_count for tensor in tensors), widths.pop()
+        self.data_bytes, self.scale_bytes = self.format.bytes(self.rows, self.columns)
+        self._scales: list[np.ndarray] = []
+
+    def data(self) -> Iterator[np.ndarray]:
+        """The data buffer as flat uint8 arrays of whole tiles, in order.
+
+        Raises GemletError, naming file and tensor, for weights that are not finite or too large for the format.
+        """
+        self._scales = []
+        block = max(TILE_ROWS, BLOCK_VALUES // self.columns // TILE_ROWS * TILE_ROWS)
+        for start in range(0, self.rows, block):
+            units, scales = self._encode(start, min(start + block, self.rows))
+            if scales is not None:
+                self._scales.append(pack_scales(scales))
+            yield pack_tiles(units)
+
+    def scales(self) -> np.ndarray:
+        """The scale buffer, flat uint8; empty for a format without scales. Only after `data` was exhausted."""
+        scales = np.concatenate(self._scales) if self._scales else np.empty(0, np.uint8)
+        if scales.size != self.scale_bytes:
+            raise RuntimeError("scales are complete only after data() was exhausted")
+        return scales
+
+    def _encode(self, start: int, stop: int) -> Encoded:
+        """Rows [start, stop) of the matrix, which may span tensors."""
+        pieces = []
+        first = 0
+        for tensor in self.tensors:
+            low, high = max(start - first, 0), min(stop - first, tensor.row_count)
+            if low < high:
+                pieces.append(_encode_rows(tensor, low, high, self.format))
+            first += tensor.row_count
+        units = np.concatenate([units for units, _ in pieces])
+        return units, np.concatenate([scales for _, scales in pieces]) if self.format.has_scale else None
+
+
+def _encode_rows(tensor: Tensor, start: int, stop: int, weight_format: Format) -> Encoded:
+    if tensor.source_format in weight_format.encode_raw:
+        return weight_format.encode_raw[tensor.source_format](tensor.raw_rows(start, stop))
+    values = tensor.rows(start, stop)
+    padding = round_up(values.shape[1], GROUP) - values.shape[1]
+    if padding:
+        values = np.pad(values, ((0, 0), (0, padding)))
+    try:
+        return weight_format.encode(values)
+    except OverflowError as error:
+        raise GemletError(f"{tensor.file}: tensor {tensor.source_name}: {error}.") from None
+
+
+def decode_matrix(data: bytes, scales: bytes, format_name: str, rows: int, columns: int) -> np.ndarray:
+    """The weights that an artifact's buffers stand for: float32 (rows, columns). `scales` is b"" without scales."""
+    weight_format = FORMATS[format_name]
+    units = unpack_tiles(np.frombuffer(data, np.uint8), rows)
+    groups = round_up(columns, GROUP) // GROUP
+    by_row = unpack_scales(np.frombuffer(scales, np.uint8), rows, groups) if weight_format.has_scale else None
+    return weight_format.decode(units, by_row)[:, :columns]
