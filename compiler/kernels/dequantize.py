@@ -1,0 +1,80 @@
+"""Weights in the tile layout of docs/artifact.md: addresses, and the expansion of a 16-byte unit to float32.
+
+These are TVMScript inlines: they write code into the kernel that calls them.
+"""
+from tvm.script import tirx as T
+
+from ..quantize import FORMATS
+from ..quantize.format import GROUP
+from .kernel import TILE, ceil_div
+
+
+class WeightLayout:
+    """Sizes of a matrix of N rows and K columns in `format`, in the terms that kernels address it by."""
+
+    def __init__(self, rows: int, columns: int, format: str):
+        self.rows, self.columns, self.format = rows, columns, format
+        self.has_scale = FORMATS[format].has_scale
+        self.values_per_unit = FORMATS[format].values_per_unit
+        self.groups = ceil_div(columns, GROUP)
+        self.units_per_group = GROUP // self.values_per_unit
+        self.units = self.groups * self.units_per_group
+        self.scale_words = ceil_div(self.groups, 2)
+        self.tiles = ceil_div(rows, TILE)
+        self.data_units = self.tiles * self.units * TILE
+        self.scale_total = self.tiles * self.scale_words * TILE
+        # Columns beyond K are zeros in the weights, but nothing stands behind the activations there.
+        self.ragged = columns % GROUP != 0
+
+    def unit(self, row, unit):
+        """Index of a unit, in 16-byte steps."""
+        return (row // TILE * self.units + unit) * TILE + row % TILE
+
+    def scale_word(self, row, group):
+        """Index of the 32-bit word that holds the scale of `group`."""
+        return (row // TILE * self.scale_words + group // 2) * TILE + row % TILE
+
+
+def expand_unit(format: str):
+    """Inline (words: local uint32[4], values: local float32[n]): a unit's values, before scaling."""
+
+    @T.inline
+    def expand_f32(words, values):
+        for i in T.unroll(4):
+            values[i] = T.reinterpret("float32", words[i])
+
+    @T.inline
+    def expand_f16(words, values):
+        for i in T.unroll(4):
+            values[T.Ramp(i * 2, 1, 2)] = T.call_pure_extern("float32x2", "unpack2x16float", words[i])
+
+    @T.inline
+    def expand_bf16(words, values):
+        for i in T.unroll(4):
+            values[i * 2] = T.reinterpret("float32", T.shift_left(words[i], T.uint32(16)))
+            values[i * 2 + 1] = T.reinterpret("float32", T.bitwise_and(words[i], T.uint32(0xFFFF0000)))
+
+    @T.inline
+    def expand_q8(words, values):
+        for i in T.unroll(16):
+            values[i] = T.Cast("float32", T.shift_right(
+                T.reinterpret("int32", T.shift_left(words[i // 4], T.uint32(24 - 8 * (i % 4)))), 24))
+
+    @T.inline
+    def expand_q4(words, values):
+        for i in T.unroll(16):
+            byte = T.meta_var(T.shift_right(words[i // 4], T.uint32(8 * (i % 4))))
+            values[i] = T.Cast("float32", T.bitwise_and(byte, T.uint32(15))) - T.float32(8)
+            values[i + 16] = T.Cast("float32", T.bitwise_and(T.shift_right(byte, T.uint32(4)), T.uint32(15))) - T.float32(8)
+
+    return {"f32": expand_f32, "f16": expand_f16, "bf16": expand_bf16, "q8": expand_q8, "q4": expand_q4}[format]
+
+
+def load_scale(layout: WeightLayout):
+    """Inline (S: uint32 buffer, row, group, scale: local float32[2]): scale[group % 2] is the group's scale."""
+
+    @T.inline
+    def load(S, row, group, scale):
+        scale[T.Ramp(0, 1, 2)] = T.call_pure_extern("float32x2", "unpack2x16float", S[layout.scale_word(row, group)])
+
+    return load

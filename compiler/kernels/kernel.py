@@ -1,0 +1,53 @@
+"""What a kernel is: one TIR function for one static shape, with the grid that launches it."""
+from dataclasses import dataclass, field
+
+from tvm import tirx
+
+from ..quantize.format import TILE_ROWS
+
+# A linear kernel's threads in x stand for the neighbouring rows of a weight tile; keys are cached in the same tiles.
+TILE = TILE_ROWS
+# WebGPU's default limits, which every adapter offers; kernels stay inside them.
+MAX_THREADS = 256
+MAX_SHARED_BYTES = 16384
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A buffer that a kernel binds.
+
+    name: the buffer's name in the TIR function (and, with `_ptr` behind it, in the WGSL).
+    written: whether the kernel writes it.
+    bytes_moved: bytes that one launch reads or writes of it; None: the whole of what is bound.
+    """
+
+    name: str
+    written: bool = False
+    bytes_moved: int | None = None
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """name is unique for everything that shapes the code, so equal names may share one shader.
+
+    grid: workgroups in x and y. multiply_accumulates: of one launch's matrix products (0 where there is none).
+    """
+
+    name: str
+    prim_func: tirx.PrimFunc = field(compare=False, repr=False)
+    grid: tuple[int, int]
+    parameters: tuple[Parameter, ...]
+    multiply_accumulates: int = 0
+
+    @property
+    def parameter_names(self) -> list[str]:
+        return [parameter.name for parameter in self.parameters]
+
+
+def ceil_div(a: int, b: int) -> int:
+    return -(-a // b)
+
+
+def number_name(label: str, value: float) -> str:
+    """A constant as part of a kernel's name: every value its own name, in characters that WGSL allows."""
+    return f"{label}{value!r}".replace(".", "p").replace("-", "m").replace("+", "")

@@ -1,0 +1,58 @@
+"""RMS norm over rows, alone or with the residual that Gemma adds after it."""
+from tvm.script import tirx as T
+
+from .kernel import Kernel, Parameter, number_name
+
+THREADS = 64
+
+
+def norm_kernel(tokens: int, width: int, eps: float, residual: bool = False, input_scale: float = 1.0,
+                output_scale: float | str = 1.0) -> Kernel:
+    """Y[M, K] = (R + rms_norm(input_scale * X) * G) * output_scale, without R where `residual` is false.
+
+    rms_norm(x) = x / sqrt(mean(x^2) + eps) (arXiv 1910.07467). output_scale: a number, or "tensor": the first value
+    of a parameter C. All float32; K is a multiple of 4.
+    """
+    vectors = width // 4
+    scaled_by_tensor = output_scale == "tensor"
+    name = f"norm_m{tokens}_k{width}" + ("_residual" if residual else "")
+    name += f"_{number_name('in', input_scale)}" if input_scale != 1.0 else ""
+    if scaled_by_tensor:
+        name += "_scaled"
+    elif output_scale != 1.0:
+        name += f"_{number_name('out', output_scale)}"
+
+    @T.prim_func
+    def func(X: T.Buffer((tokens * vectors,), "float32x4"), G: T.Buffer((vectors,), "float32x4"),
+             R: T.Buffer((tokens * vectors,), "float32x4"), C: T.Buffer((1,), "float32"),
+             Y: T.Buffer((tokens * vectors,), "float32x4")):
+        T.func_attr({"global_symbol": name, "tirx.noalias": True})
+        for m in T.thread_binding(tokens, thread="blockIdx.x"):
+            for tx in T.thread_binding(THREADS, thread="threadIdx.x"):
+                partial = T.alloc_buffer((THREADS,), "float32", scope="shared")
+                total: T.float32 = T.float32(0)
+                for i in T.serial(T.truncdiv(vectors - tx + THREADS - 1, THREADS)):
+                    x: T.float32x4 = X[m * vectors + i * THREADS + tx]
+                    total = total + T.call_pure_extern("float32", "dot", x, x)
+                partial[tx] = total
+                T.tvm_storage_sync("shared")
+                total = T.float32(0)
+                for i in T.serial(THREADS):
+                    total = total + partial[i]
+                # The scale of the input is folded in: c x / sqrt(c^2 mean(x^2) + eps).
+                factor: T.float32 = T.float32(input_scale) / T.sqrt(
+                    T.float32(input_scale * input_scale / width) * total + T.float32(eps))
+                if scaled_by_tensor:
+                    after: T.float32 = C[0]
+                else:
+                    after: T.float32 = T.float32(output_scale)
+                for i in T.serial(T.truncdiv(vectors - tx + THREADS - 1, THREADS)):
+                    at: T.int32 = m * vectors + i * THREADS + tx
+                    y: T.float32x4 = X[at] * G[i * THREADS + tx] * T.Broadcast(factor, 4)
+                    if residual:
+                        y = y + R[at]
+                    Y[at] = y * T.Broadcast(after, 4)
+
+    present = [(Parameter("X"), True), (Parameter("G"), True), (Parameter("R"), residual), (Parameter("C"), scaled_by_tensor),
+               (Parameter("Y", written=True), True)]
+    return Kernel(name, func, (tokens, 1), tuple(parameter for parameter, wanted in present if wanted))
