@@ -1,0 +1,95 @@
+"""model.json: everything that a loader needs to know (docs/artifact.md)."""
+from ..checkpoint import Checkpoint
+from ..checkpoint.tokenizer import SpecialTokenIds
+from ..kernels.kernel import MAX_SHARED_BYTES, MAX_THREADS
+from ..pipeline import Lowered
+from ..schedule.program import Buffer, Program
+from ..state import STATE
+from .webgpu import Shader
+
+SCHEMA = 1
+VERSION = "0.1.0"
+
+
+def manifest(name: str, checkpoint: Checkpoint, quant: str, lowered: Lowered, shaders: dict[str, Shader], tokens: SpecialTokenIds,
+             shards: list[dict], pieces: dict[str, list]) -> dict:
+    """The manifest as JSON values."""
+    program = lowered.program
+    buffers = list(program.buffers.values())
+    index = {buffer.name: number for number, buffer in enumerate(buffers)}
+    kernels = program.kernels
+    kernel_index = {kernel.name: number for number, kernel in enumerate(kernels)}
+    return {
+        "schema": SCHEMA,
+        "generator": f"gemlet {VERSION}",
+        "name": name,
+        "title": checkpoint.title,
+        "architecture": checkpoint.config["model_type"],
+        "chat": checkpoint.chat_template is not None,
+        "license": {"name": checkpoint.license.name, "url": checkpoint.license.url, "file": "LICENSE.txt"},
+        "facts": facts(checkpoint, lowered),
+        "context": program.context,
+        "quantization": {"requested": quant, "formats": formats(lowered)},
+        "tokenizer": {"file": "tokenizer.json", "add_bos": tokens.add_bos, "bos": tokens.bos, "stop": list(tokens.stop)},
+        "chat_template": "chat_template.jinja" if checkpoint.chat_template is not None else None,
+        "limits": limits(program, shaders),
+        "prefill": list(program.chunks),
+        "state": {"buffer": index["state"], "fields": STATE},
+        "buffers": [buffer_entry(buffer) for buffer in buffers],
+        "kernels": [{"name": kernel.name, "file": f"webgpu/{kernel.name}.wgsl", "entry": shaders[kernel.name].entry,
+                     "workgroup": list(shaders[kernel.name].workgroup)} for kernel in kernels],
+        "steps": {step: [launch_entry(launch, kernel_index, index, shaders[launch.kernel.name]) for launch in launches]
+                  for step, launches in program.steps.items()},
+        "shards": shards,
+        "weights": [{"buffer": index[buffer], "pieces": places} for buffer, places in sorted(pieces.items())],
+    }
+
+
+def buffer_entry(buffer: Buffer) -> dict:
+    entry = {"name": buffer.name, "kind": buffer.kind, "bytes": buffer.bytes}
+    if buffer.slots is not None:
+        entry |= {"slots": buffer.slots, "slot_bytes": buffer.slot_bytes, "slot_tile": buffer.slot_tile}
+    return entry
+
+
+def launch_entry(launch, kernel_index: dict[str, int], index: dict[str, int], shader: Shader) -> dict:
+    """A launch with its buffers in the order of the shader's bindings."""
+    bound = dict(zip(launch.kernel.parameter_names, launch.buffers))
+    return {"kernel": kernel_index[launch.kernel.name], "grid": [*launch.kernel.grid, 1],
+            "buffers": [index[bound[name]] for name in shader.bindings]}
+
+
+def limits(program: Program, shaders: dict[str, Shader]) -> dict[str, int]:
+    """WebGPU limits that the Program needs of a device."""
+    largest = max(buffer.bytes for buffer in program.buffers.values())
+    return {
+        "maxStorageBufferBindingSize": largest,
+        "maxBufferSize": largest,
+        "maxStorageBuffersPerShaderStage": max(len(shader.bindings) for shader in shaders.values()),
+        "maxComputeWorkgroupStorageSize": MAX_SHARED_BYTES,
+        "maxComputeInvocationsPerWorkgroup": MAX_THREADS,
+    }
+
+
+def formats(lowered: Lowered) -> dict[str, dict[str, int]]:
+    """Tensors and bytes in each storage format."""
+    totals: dict[str, dict[str, int]] = {}
+    for weight in lowered.weights:
+        total = totals.setdefault(weight.format, {"tensors": 0, "bytes": 0})
+        total["tensors"] += 1
+        total["bytes"] += sum(buffer.bytes for buffer in weight.buffers())
+    return totals
+
+
+def facts(checkpoint: Checkpoint, lowered: Lowered) -> dict:
+    """Numbers for people."""
+    config = checkpoint.config
+    parameters = 0
+    for weight in lowered.weights:
+        count = 1
+        for extent in weight.shape:
+            count *= extent
+        parameters += count
+    return {"parameters": parameters, "layers": config["num_hidden_layers"], "hidden_size": config["hidden_size"],
+            "vocab_size": config["vocab_size"], "sliding_window": config["sliding_window"],
+            "trained_context": config["max_position_embeddings"], "kv_layers": len(lowered.caches)}

@@ -1,0 +1,153 @@
+"""Writes a model's artifact folder (docs/artifact.md) into a site, whole or not at all."""
+import json
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from .checkpoint import Checkpoint
+from .checkpoint.tokenizer import special_token_ids, tokenizer_json_from_folder, tokenizer_json_from_gguf
+from .emit.manifest import SCHEMA, manifest
+from .emit.shards import ShardWriter
+from .emit.webgpu import Shader, emit_kernel
+from .errors import GemletError
+from .pipeline import Lowered, lower_model
+from .progress import Progress
+from .quantize.matrix import EncodedMatrix
+from .weights import Weight
+
+
+def compile_model(checkpoint: Checkpoint, out: Path, name: str | None, quant: str, context: int | None, targets: tuple[str, ...],
+                  dump: Path | None, progress: Progress) -> Path:
+    """Compiles a checkpoint into `out/models/NAME` and lists it in `out/models/index.json`; returns the folder.
+
+    Everything is written beside its place first and renamed when it is complete, so that a failure leaves `out` as it
+    was. Raises GemletError for a checkpoint without tensors, a bad name, or whatever the compiler finds wrong.
+    """
+    name = checked_name(checkpoint.name if name is None else name)
+    if not checkpoint.tensors:
+        raise GemletError(f"{checkpoint.path}: no weights here, only a configuration; compile needs a checkpoint (plan does not)")
+    with progress.phase("lowering the model", None, "steps"):
+        lowered = lower_model(checkpoint, quant, context, dump)
+        tokenizer = tokenizer_json(checkpoint)
+    made = [folder for folder in (out / "models", out) if not folder.exists()]
+    models = out / "models"
+    models.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=models))
+    try:
+        folder.chmod(0o755)
+        shaders = write_shaders(folder, lowered, dump, progress)
+        shards, pieces = write_weights(folder, lowered, progress)
+        write_texts(folder, checkpoint, tokenizer)
+        tokens = special_token_ids(tokenizer, checkpoint.generation)
+        document = manifest(name, checkpoint, quant, lowered, shaders, tokens, shards, pieces)
+        write_json(folder / "model.json", document)
+        put_in_place(folder, models / name)
+        write_index(models)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        for empty in made:
+            if not any(empty.iterdir()):
+                empty.rmdir()
+        raise
+    return models / name
+
+
+def checked_name(name: str) -> str:
+    """The name of the model's folder, which is also part of its address."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise GemletError(f"--name {name!r}: expected letters, digits, dots, dashes and underscores, starting with a letter or digit")
+    return name
+
+
+def tokenizer_json(checkpoint: Checkpoint) -> bytes:
+    """The tokenizer as Hugging Face JSON, from the checkpoint's own file or its GGUF's vocabulary."""
+    if checkpoint.gguf_fields:
+        return tokenizer_json_from_gguf(checkpoint.gguf_fields, checkpoint.path)
+    return tokenizer_json_from_folder(checkpoint.folder)
+
+
+def write_shaders(folder: Path, lowered: Lowered, dump: Path | None, progress: Progress) -> dict[str, Shader]:
+    """Emits every kernel once; returns the shaders by kernel name."""
+    (folder / "webgpu").mkdir()
+    shaders = {}
+    with progress.phase("compiling kernels", len(lowered.program.kernels), "kernels") as phase:
+        for kernel in lowered.program.kernels:
+            shader = emit_kernel(kernel)
+            (folder / "webgpu" / f"{kernel.name}.wgsl").write_text(shader.wgsl, encoding="utf-8")
+            if dump is not None:
+                (dump / "kernels").mkdir(exist_ok=True)
+                (dump / "kernels" / f"{kernel.name}.tir.txt").write_text(kernel.prim_func.script(), encoding="utf-8")
+                (dump / "kernels" / f"{kernel.name}.wgsl").write_text(shader.wgsl, encoding="utf-8")
+            shaders[kernel.name] = shader
+            phase.advance(1)
+    return shaders
+
+
+def write_weights(folder: Path, lowered: Lowered, progress: Progress) -> tuple[list[dict], dict[str, list]]:
+    """Streams the weights and the constants into shards, tensor by tensor."""
+    program, writer = lowered.program, ShardWriter(folder)
+    total = sum(buffer.bytes for buffer in program.buffers.values() if buffer.kind == "weight")
+    with progress.phase("packing weights", total, "bytes") as phase:
+
+        def counted(chunks):
+            for chunk in chunks:
+                yield chunk
+                phase.advance(memoryview(chunk).nbytes)
+
+        for weight in lowered.weights:
+            if any(buffer.name in program.buffers for buffer in weight.buffers()):
+                add_weight(writer, weight, counted)
+        for name, table in program.constants.items():
+            writer.add(name, counted([table]))
+        return writer.finish()
+
+
+def add_weight(writer: ShardWriter, weight: Weight, counted) -> None:
+    """One parameter's buffers: a matrix in its format, a vector as float32."""
+    if not weight.is_matrix:
+        values = np.concatenate([tensor.values().reshape(-1) for tensor in weight.tensors])
+        writer.add(weight.name, counted([values.astype(np.float32, copy=False)]))
+        return
+    matrix = EncodedMatrix(list(weight.tensors), weight.format)
+    writer.add(f"{weight.name}.data", counted(matrix.data()))
+    if matrix.scale_bytes:
+        writer.add(f"{weight.name}.scale", counted([matrix.scales()]))
+
+
+def write_texts(folder: Path, checkpoint: Checkpoint, tokenizer: bytes) -> None:
+    """The tokenizer, the chat template and the licence of the weights."""
+    (folder / "tokenizer.json").write_bytes(tokenizer)
+    (folder / "LICENSE.txt").write_text(checkpoint.license.text, encoding="utf-8")
+    if checkpoint.chat_template is not None:
+        (folder / "chat_template.jinja").write_text(checkpoint.chat_template, encoding="utf-8")
+
+
+def write_json(path: Path, document: dict) -> None:
+    """JSON whose bytes depend on the content alone."""
+    path.write_text(json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def put_in_place(folder: Path, place: Path) -> None:
+    """Renames a complete folder to its place; an older one there goes."""
+    if place.exists():
+        old = folder.with_name(folder.name + "-old")
+        place.rename(old)
+        folder.rename(place)
+        shutil.rmtree(old)
+    else:
+        folder.rename(place)
+
+
+def write_index(models: Path) -> None:
+    """models/index.json: every artifact beside it, by name."""
+    entries = []
+    for path in sorted(models.glob("[!.]*/model.json")):
+        document = json.loads(path.read_text(encoding="utf-8"))
+        entries.append({"name": path.parent.name, "title": document["title"], "chat": document["chat"],
+                        "bytes": sum(shard["bytes"] for shard in document["shards"])})
+    temporary = models / ".index.json"
+    write_json(temporary, {"schema": SCHEMA, "models": entries})
+    temporary.rename(models / "index.json")

@@ -1,0 +1,144 @@
+"""The whole lowering: model definition -> Relax -> passes -> launches -> Program."""
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import tvm
+from tvm.relax.frontend import nn
+
+from model_defs import FAMILIES
+from model_defs.config import ConfigError
+
+from .checkpoint import Checkpoint
+from .errors import GemletError
+from .kernels.sample import BLOCK, advance_kernel, choose_kernel, threshold_kernel
+from .kernels.kernel import ceil_div
+from .passes.fuse_attention_inputs import fuse_attention_inputs
+from .passes.fuse_epilogue import fuse_epilogue
+from .passes.fuse_norm import fuse_norm
+from .passes.fuse_norm_linear import fuse_norm_linear
+from .passes.lower_linear import lower_linear
+from .schedule.kv_plan import CachePlan, plan_caches
+from .schedule.lower_step import Context, StepLowering, View
+from .schedule.memory_plan import plan_memory
+from .schedule.program import Buffer, Launch, Program
+from .state import state_words
+from .weights import Weight, plan_weights
+
+PASSES: tuple[Callable[[tvm.IRModule], tvm.IRModule], ...] = (
+    lower_linear,
+    fuse_attention_inputs,
+    fuse_epilogue,
+    fuse_norm,
+    fuse_norm_linear,
+)
+CHUNKS = (16, 64, 256)
+DEFAULT_CONTEXT = 8192
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """A Program and what it was made from."""
+
+    program: Program
+    weights: list[Weight]
+    config: object
+    caches: list[CachePlan]
+
+
+def lower_model(checkpoint: Checkpoint, quant: str, context: int | None, dump: Path | None = None,
+                chunks: tuple[int, ...] = CHUNKS) -> Lowered:
+    """The Program of a checkpoint; no weight is read.
+
+    context: most tokens of a conversation (None: 8192, or what the model was trained for where that is less).
+    dump: folder for the Relax after each pass and the Program as text. Raises GemletError for a configuration that the
+    model definitions do not cover, or tensors that do not fit it.
+    """
+    family = FAMILIES[checkpoint.config["model_type"]]
+    try:
+        config = family.Config.from_dict(checkpoint.config)
+    except ConfigError as error:
+        raise GemletError(f"{checkpoint.path}: {error}") from error
+    context = chosen_context(checkpoint, context, config.max_position_embeddings)
+    model = family.TextModel(config)
+    caches = plan_caches(model.caches(), context, max(chunks))
+    module, parameters = export_steps(model, caches, chunks)
+    write_dump(dump, "0-model", module.script)
+    for index, apply in enumerate(PASSES, 1):
+        module = apply(module)
+        write_dump(dump, f"{index}-{apply.__name__}", module.script)
+    weights = plan_weights(model, parameters, checkpoint, quant)
+    program = lower_steps(module, model, weights, caches, context, chunks)
+    program.check()
+    write_dump(dump, "program", program.text)
+    return Lowered(program, weights, config, caches)
+
+
+def chosen_context(checkpoint: Checkpoint, context: int | None, trained: int) -> int:
+    """The context to compile for; GemletError where it is more than the model was trained for, or nothing."""
+    if context is None:
+        return min(DEFAULT_CONTEXT, trained)
+    if not 0 < context <= trained:
+        raise GemletError(f"{checkpoint.path}: --context {context}; expected 1 to {trained}, what the model was trained for")
+    return context
+
+
+def export_steps(model, caches: list[CachePlan], chunks: tuple[int, ...]) -> tuple[tvm.IRModule, list]:
+    """One Relax function a step: `decode`, `tail` and a `prefill_N` for each chunk size; and the parameters."""
+    state = nn.spec.Tensor([state_words(max(chunks))], "int32")
+    tensors = tuple(nn.spec.Tensor(list(plan.shape), "float32") for plan in caches)
+
+    def tokens(count: int):
+        return nn.spec.Tensor([count], "int32")
+
+    handover = tuple(nn.spec.Tensor([1, width], "float32") for width in model.handover().values())
+    module, parameters = model.export_tvm(spec={
+        "decode": {"tokens": tokens(1), "state": state, "caches": tensors},
+        "tail": {"handover": handover, "state": state, "caches": tensors}})
+    for chunk in chunks:
+        prefill, _ = model.export_tvm(spec={"prefill": {"tokens": tokens(chunk), "state": state, "caches": tensors}})
+        module[f"prefill_{chunk}"] = prefill["prefill"].with_attr("global_symbol", f"prefill_{chunk}")
+    return module, parameters
+
+
+def lower_steps(module: tvm.IRModule, model, weights: list[Weight], caches: list[CachePlan], context: int,
+                chunks: tuple[int, ...]) -> Program:
+    """Launches for every step, in shared scratch memory; `decode` ends with the launches of `sample`."""
+    sizes: dict[str, int] = {}
+    lowering = Context({weight.name: weight.format for weight in weights}, caches, context, sizes, {})
+    handover = {f"handover.{name}": width for name, width in model.handover().items()}
+    inputs = {"tokens": "state", "state": "state", "caches": tuple(caches),
+              "handover": tuple(View(name, (1, width), width) for name, width in handover.items())}
+    names = [weight.name for weight in weights]
+
+    def lower(step: str, results: list[str]) -> list[Launch]:
+        return StepLowering(step, module[step], names, inputs, results, lowering).launches
+
+    vocabulary = model.config.vocab_size
+    sample = sample_launches(vocabulary, sizes)
+    steps = {f"prefill_{chunk}": lower(f"prefill_{chunk}", list(handover)) for chunk in chunks}
+    steps |= {"tail": lower("tail", ["logits"]), "sample": sample, "decode": lower("decode", ["logits"]) + sample}
+    steps, scratch = plan_memory(steps, sizes)
+    buffers = [Buffer("state", "state", 4 * state_words(max(chunks))), Buffer("logits", "logits", 4 * vocabulary)]
+    buffers += [buffer for weight in weights for buffer in weight.buffers()]
+    buffers += [Buffer(name, "weight", table.nbytes) for name, table in lowering.constants.items()]
+    buffers += [buffer for plan in caches for buffer in plan.buffers()]
+    buffers += [Buffer(name, "activation", 4 * width) for name, width in handover.items()] + scratch
+    bound = {name for launches in steps.values() for launch in launches for name in launch.buffers}
+    return Program({buffer.name: buffer for buffer in buffers if buffer.name in bound}, steps, chunks, context, lowering.constants)
+
+
+def sample_launches(vocabulary: int, sizes: dict[str, int]) -> list[Launch]:
+    """From `logits` to the next token and the advanced state; `sizes` receives the scratch values."""
+    blocks = ceil_div(vocabulary, BLOCK)
+    sizes |= {"sample.threshold": 4, "sample.best": 4 * blocks, "sample.token": 4 * blocks}
+    return [Launch(threshold_kernel(vocabulary), ("logits", "state", "sample.threshold")),
+            Launch(choose_kernel(vocabulary), ("logits", "state", "sample.threshold", "sample.best", "sample.token")),
+            Launch(advance_kernel(vocabulary), ("sample.best", "sample.token", "state"))]
+
+
+def write_dump(folder: Path | None, name: str, text: Callable[[], str]) -> None:
+    """Writes one stage of the lowering, where a dump is wanted."""
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.txt").write_text(text(), encoding="utf-8")

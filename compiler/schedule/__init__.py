@@ -1,0 +1,1 @@
+"""From Relax functions to a Program: lowering, KV plan, memory plan."""

@@ -1,0 +1,104 @@
+"""The kernel, or kernels, of each operator."""
+from functools import cache
+
+from ..errors import GemletError
+from ..kernels.attention import attention_kernel
+from ..kernels.embed import embed_kernel, last_row_kernel
+from ..kernels.kv_append import kv_append_kernel
+from ..kernels.linear_matrix import linear_matrix
+from ..kernels.linear_vector import linear_vector
+from ..kernels.norm import norm_kernel
+from .lower_step import StepLowering, View
+
+# The same shapes give the same kernel object, within a step and between steps.
+attention_kernel, embed_kernel, last_row_kernel, kv_append_kernel, linear_matrix, linear_vector, norm_kernel = map(
+    cache, (attention_kernel, embed_kernel, last_row_kernel, kv_append_kernel, linear_matrix, linear_vector, norm_kernel))
+
+
+def weight_buffers(step: StepLowering, weight: str) -> tuple[str, list[str]]:
+    """A matrix's format and its buffers: data and, where the format has one, scale."""
+    format = step.context.formats[weight]
+    return format, [f"{weight}.data", f"{weight}.scale"] if format in ("q8", "q4") else [f"{weight}.data"]
+
+
+def dense(view: View) -> str:
+    """The buffer of a view that starts its buffer and leaves no gaps, which most kernels expect."""
+    if view.offset or view.stride != view.width and view.rows > 1:
+        raise GemletError(f"{view}: this kernel reads whole buffers only")
+    return view.buffer
+
+
+def lower_embed(step: StepLowering, op, variable) -> View:
+    vocabulary, width = (int(extent) for extent in op["weight"].ty.shape)
+    out = step.new_value(variable, [int(extent) for extent in op.type.shape])
+    format, buffers = weight_buffers(step, step.values[op["weight"]])
+    step.launch(embed_kernel(out.rows, vocabulary, width, format, op["scale"]), *buffers, step.values[op["tokens"]], out.buffer)
+    return out
+
+
+def lower_linear(step: StepLowering, op, variable) -> View:
+    x, out = step.view(op["x"]), step.new_value(variable, [int(extent) for extent in op.type.shape])
+    format, buffers = weight_buffers(step, step.values[op["weight"]])
+    buffers.append(x.buffer)
+    other = None if op["other"] is None else step.view(op["other"])
+    if x.rows == 1:
+        norm = op["norm_weight"]
+        kernel = linear_vector(out.width, x.width, format, x_offset=x.offset, norm_eps=None if norm is None else op["eps"],
+                               epilogue=op["epilogue"], cap=op["cap"], other_offset=other.offset if other else 0)
+        buffers += [] if norm is None else [step.values[norm]]
+        buffers += [other.buffer] if other else []
+    else:
+        kernel = linear_matrix(x.rows, out.width, x.width, format, x_stride=x.stride, x_offset=x.offset, epilogue=op["epilogue"],
+                               cap=op["cap"], other_stride=other.stride if other else 0, other_offset=other.offset if other else 0)
+        buffers += [other.buffer] if other else []
+        buffers.append("state")
+    step.launch(kernel, *buffers, out.buffer)
+    return out
+
+
+def lower_norm(step: StepLowering, op, variable) -> View:
+    x, out = step.view(op["x"]), step.new_value(variable, [int(extent) for extent in op.type.shape])
+    residual, scale = op["residual"], op["output_scale"]
+    width = out.shape[-1]
+    kernel = norm_kernel(out.rows * out.width // width, width, op["eps"], residual is not None, op["input_scale"],
+                         op["factor"] if scale is None else "tensor")
+    buffers = [dense(x), step.values[op["weight"]]]
+    buffers += [] if residual is None else [dense(step.view(residual))]
+    buffers += [] if scale is None else [step.values[scale]]
+    step.launch(kernel, *buffers, out.buffer)
+    return out
+
+
+def lower_kv_append(step: StepLowering, op, variable):
+    plan, k, v = step.values[op["cache"]], step.view(op["k"]), step.view(op["v"])
+    if (k.buffer, k.stride) != (v.buffer, v.stride):
+        raise GemletError(f"step {step.step}: K ({k}) and V ({v}) must lie in the same rows")
+    norm = op["k_norm_weight"]
+    kernel = kv_append_kernel(k.rows, plan.kv_heads, plan.head_size, k.stride, k.offset, v.offset, plan.slots, plan.ring,
+                              op["eps"], norm is not None, bool(op["v_norm"]))
+    table = step.context.rope_table(plan.head_size, op["theta"], op["fraction"])
+    step.launch(kernel, k.buffer, *([] if norm is None else [step.values[norm]]), table, "state", *plan.buffer_names)
+    return plan
+
+
+def lower_attend(step: StepLowering, op, variable) -> View:
+    plan, q = step.values[op["cache"]], step.view(op["q"])
+    out = step.new_value(variable, [int(extent) for extent in op.type.shape])
+    norm = op["q_norm_weight"]
+    kernel = attention_kernel(q.rows, q.shape[1], plan.kv_heads, plan.head_size, q.stride, q.offset, plan.slots, plan.ring,
+                              op["window"] or None, op["scale"], op["eps"], norm is not None)
+    table = step.context.rope_table(plan.head_size, op["theta"], op["fraction"])
+    step.launch(kernel, q.buffer, *([] if norm is None else [step.values[norm]]), table, "state", *plan.buffer_names, out.buffer)
+    return out
+
+
+def lower_last_row(step: StepLowering, op, variable) -> View:
+    x, out = step.view(op["x"]), step.new_value(variable, [int(extent) for extent in op.type.shape])
+    step.launch(last_row_kernel(x.rows, x.width), dense(x), "state", out.buffer)
+    return out
+
+
+LOWERINGS = {
+    "embed": lower_embed, "linear": lower_linear, "norm": lower_norm, "norm_rope_kv_append": lower_kv_append,
+    "norm_rope_attend": lower_attend, "last_row": lower_last_row,
+}

@@ -1,0 +1,135 @@
+"""One Relax function, after the passes, as a list of launches: a kernel for each operator, views for the rest."""
+from dataclasses import dataclass, replace
+
+import tvm
+from tvm import relax
+
+from ..errors import GemletError
+from ..kernels.rope import rope_frequencies, rope_table
+from ..passes.operators import parse
+from ..passes.rewrite import is_op
+from .kv_plan import CachePlan
+from .program import Launch
+
+
+@dataclass(frozen=True)
+class View:
+    """Where a tensor lies: rows of `width` values, `stride` values apart, from `offset` on, in float32 values.
+
+    shape: the tensor's own, rows first; the axes after the first lie one after the other in a row.
+    """
+
+    buffer: str
+    shape: tuple[int, ...]
+    stride: int
+    offset: int = 0
+
+    @property
+    def rows(self) -> int:
+        return self.shape[0]
+
+    @property
+    def width(self) -> int:
+        width = 1
+        for extent in self.shape[1:]:
+            width *= extent
+        return width
+
+
+@dataclass
+class Context:
+    """What lowering needs to know, and what it leaves beside the launches.
+
+    formats: storage format by weight name. caches: plans in the order of the function's `caches`. sizes: bytes of each
+    intermediate value (out). constants: RoPE tables by buffer name (out).
+    """
+
+    formats: dict[str, str]
+    caches: list[CachePlan]
+    context: int
+    sizes: dict[str, int]
+    constants: dict
+
+    def rope_table(self, head_size: int, theta: float, fraction: float) -> str:
+        """Name of the table's buffer; made on first use."""
+        name = f"rope.d{head_size}.theta{theta:g}.fraction{fraction:g}"
+        if name not in self.constants:
+            self.constants[name] = rope_table(rope_frequencies(head_size, theta, fraction), self.context)
+        return name
+
+
+class StepLowering:
+    """Walks one function's bindings. `inputs`: what each of its inputs is; `results`: names for its results."""
+
+    def __init__(self, step: str, function: relax.Function, weights: list[str], inputs: dict, results: list[str], context: Context):
+        self.step, self.context = step, context
+        self.launches: list[Launch] = []
+        self.values: dict = {}
+        count = int(function.attrs["num_input"])
+        for variable in function.params[:count]:
+            self.values[variable] = inputs[variable.name]
+        for variable, name in zip(function.params[count:], weights):
+            self.values[variable] = name
+        bindings = [binding for block in function.body.blocks for binding in block.bindings]
+        self.definitions = {binding.var: binding.value for binding in bindings}
+        self.result_names = dict(zip(self.result_variables(function.body.body), results))
+        for binding in bindings:
+            self.values[binding.var] = self.lower(binding.var, binding.value)
+
+    def result_variables(self, expression) -> list:
+        """The variables that a function's result is made of, through aliases and tuples."""
+        if isinstance(expression, relax.Tuple):
+            return [variable for part in expression.fields for variable in self.result_variables(part)]
+        value = self.definitions.get(expression)
+        return self.result_variables(value) if isinstance(value, (relax.Var, relax.Tuple)) else [expression]
+
+    def lower(self, variable, value):
+        from .lower_operators import LOWERINGS
+
+        if isinstance(value, relax.Var):
+            return self.values[value]
+        if isinstance(value, relax.Tuple):
+            return tuple(self.values[part] for part in value.fields)
+        if isinstance(value, relax.TupleGetItem):
+            return self.values[value.tuple_value][value.index]
+        if is_op(value, "reshape"):
+            return reshaped(self.values[value.args[0]], [int(extent) for extent in value.ty.shape])
+        if is_op(value, "split"):
+            return split(self.values[value.args[0]], value)
+        operator = parse(value)
+        if operator is None or operator.name not in LOWERINGS:
+            raise GemletError(f"step {self.step}: no kernel for {value if operator is None else operator.name} (bound to "
+                              f"{variable.name}); a pass must fuse it into an operator of compiler/passes/operators.py that has one")
+        return LOWERINGS[operator.name](self, operator, variable)
+
+    def launch(self, kernel, *buffers: str) -> None:
+        self.launches.append(Launch(kernel, tuple(buffers)))
+
+    def new_value(self, variable, shape: tuple[int, ...]) -> View:
+        """The buffer of a kernel's result: a named one for a result of the step, else an intermediate value."""
+        name = self.result_names.get(variable)
+        view = View("", tuple(shape), 0)
+        if name is None:
+            name = f"{self.step}.{len(self.launches)}.{variable.name}"
+            self.context.sizes[name] = 4 * view.rows * view.width
+        return View(name, tuple(shape), view.width)
+
+    def view(self, expression) -> View:
+        return self.values[expression]
+
+
+def reshaped(view: View, shape: list[int]) -> View:
+    """A view of another shape: heads may be split off or merged; rows only where they lie close together."""
+    if shape[0] != view.rows and (view.stride != view.width or view.offset):
+        raise GemletError(f"reshape of {view} to {shape} would need a copy")
+    return replace(view, shape=tuple(shape))
+
+
+def split(view: View, call) -> tuple[View, ...]:
+    """Views of the parts of a split along the last axis of a matrix."""
+    bounds = [0]
+    for part in call.ty.fields:
+        bounds.append(bounds[-1] + int(part.shape[-1]))
+    if len(view.shape) != 2 or bounds[-1] != view.shape[1]:
+        raise GemletError(f"split of {view} at {bounds}: only matrices are split, along their last axis")
+    return tuple(replace(view, shape=(view.rows, end - start), offset=view.offset + start) for start, end in zip(bounds, bounds[1:]))

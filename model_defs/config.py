@@ -1,0 +1,34 @@
+"""Reading a configuration in transformers' keys, with errors that name the key."""
+
+
+class ConfigError(ValueError):
+    """The configuration lacks a key or holds a value that the model definition does not cover."""
+
+
+def require(config: dict, key: str):
+    """config[key]; ConfigError where it is missing or null."""
+    if config.get(key) is None:
+        raise ConfigError(f"config: `{key}` is missing; expected a Gemma text configuration in transformers' format")
+    return config[key]
+
+
+def expect(config: dict, key: str, *allowed) -> None:
+    """ConfigError unless config[key] is absent or one of `allowed`."""
+    if key in config and config[key] not in allowed:
+        raise ConfigError(f"config: `{key}` is {config[key]!r}; this model definition covers {', '.join(map(repr, allowed))} only")
+
+
+def layer_types(config: dict) -> tuple[str, ...]:
+    """The kind of each layer, checked against the number of layers."""
+    kinds = tuple(require(config, "layer_types"))
+    layers = require(config, "num_hidden_layers")
+    if len(kinds) != layers or not set(kinds) <= {"sliding_attention", "full_attention"}:
+        raise ConfigError(f"config: `layer_types` must name sliding_attention or full_attention for each of the {layers} layers, found {list(kinds)}")
+    return kinds
+
+
+def multiple_of(config_name: str, value: int, factor: int) -> int:
+    """value; ConfigError where kernels could not address it in vectors."""
+    if value % factor:
+        raise ConfigError(f"config: {config_name} is {value}; the kernels need a multiple of {factor}")
+    return value

@@ -1,0 +1,49 @@
+"""Sizes of a Gemma 3 text model, from its configuration."""
+from dataclasses import dataclass
+
+from ..config import expect, layer_types, multiple_of, require
+from ..operators import Rope
+
+
+@dataclass(frozen=True)
+class Config:
+    """Names as in transformers' `Gemma3TextConfig`."""
+
+    vocab_size: int
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    num_key_value_heads: int
+    head_dim: int
+    sliding_window: int
+    layer_types: tuple[str, ...]
+    rope: dict[str, Rope]
+    attention_scale: float
+    rms_norm_eps: float
+    final_logit_softcapping: float | None
+    tie_word_embeddings: bool
+    max_position_embeddings: int
+
+    @staticmethod
+    def from_dict(config: dict) -> "Config":
+        """Raises ConfigError for a missing key or a variant that Gemma 3 text models do not have."""
+        expect(config, "hidden_activation", "gelu_pytorch_tanh")
+        expect(config, "attention_bias", False)
+        expect(config, "attn_logit_softcapping", None)
+        expect(config, "use_bidirectional_attention", False, None)
+        rope = {}
+        for kind, parameters in require(config, "rope_parameters").items():
+            theta, factor = parameters["rope_theta"], parameters.get("factor", 1.0)
+            expect({f"rope_parameters.{kind}.rope_type": parameters["rope_type"]}, f"rope_parameters.{kind}.rope_type", "default")
+            expect({"factor": factor}, "factor", 1.0)
+            rope[kind] = Rope(theta)
+        return Config(
+            vocab_size=require(config, "vocab_size"), hidden_size=multiple_of("hidden_size", require(config, "hidden_size"), 4),
+            intermediate_size=multiple_of("intermediate_size", require(config, "intermediate_size"), 4),
+            num_hidden_layers=require(config, "num_hidden_layers"), num_attention_heads=require(config, "num_attention_heads"),
+            num_key_value_heads=require(config, "num_key_value_heads"), head_dim=multiple_of("head_dim", require(config, "head_dim"), 8),
+            sliding_window=require(config, "sliding_window"), layer_types=layer_types(config), rope=rope,
+            attention_scale=require(config, "query_pre_attn_scalar") ** -0.5, rms_norm_eps=require(config, "rms_norm_eps"),
+            final_logit_softcapping=config.get("final_logit_softcapping"), tie_word_embeddings=config.get("tie_word_embeddings", True),
+            max_position_embeddings=require(config, "max_position_embeddings"))

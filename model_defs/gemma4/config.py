@@ -1,0 +1,86 @@
+"""Sizes of a dense Gemma 4 text model, from its configuration."""
+from dataclasses import dataclass
+
+from ..config import ConfigError, expect, layer_types, multiple_of, require
+from ..operators import Rope
+
+
+@dataclass(frozen=True)
+class LayerConfig:
+    """What differs from layer to layer.
+
+    kv_source: the layer whose cache this one reads: itself, or, in a "reuse" layer, the last own-KV layer of its kind.
+    """
+
+    kind: str
+    head_dim: int
+    kv_heads: int
+    kv_source: int
+    k_is_v: bool
+    intermediate_size: int
+
+
+@dataclass(frozen=True)
+class Config:
+    """Names as in transformers' `Gemma4TextConfig`."""
+
+    vocab_size: int
+    vocab_size_per_layer_input: int
+    hidden_size: int
+    hidden_size_per_layer_input: int
+    num_attention_heads: int
+    sliding_window: int
+    layers: tuple[LayerConfig, ...]
+    first_shared_layer: int
+    rope: dict[str, Rope]
+    rms_norm_eps: float
+    final_logit_softcapping: float | None
+    tie_word_embeddings: bool
+    max_position_embeddings: int
+
+    @staticmethod
+    def from_dict(config: dict) -> "Config":
+        """Raises ConfigError for a missing key or a variant that this definition does not cover."""
+        expect(config, "hidden_activation", "gelu_pytorch_tanh")
+        expect(config, "attention_bias", False)
+        expect(config, "enable_moe_block", False, None)
+        expect(config, "use_bidirectional_attention", None, "vision")
+        kinds = layer_types(config)
+        rope = {kind: Rope(values["rope_theta"], values.get("partial_rotary_factor", 1.0))
+                for kind, values in require(config, "rope_parameters").items()}
+        first_shared = len(kinds) - (config.get("num_kv_shared_layers") or 0)
+        return Config(
+            vocab_size=require(config, "vocab_size"),
+            vocab_size_per_layer_input=config.get("vocab_size_per_layer_input") or require(config, "vocab_size"),
+            hidden_size=multiple_of("hidden_size", require(config, "hidden_size"), 4),
+            hidden_size_per_layer_input=multiple_of("hidden_size_per_layer_input", config.get("hidden_size_per_layer_input") or 0, 4),
+            num_attention_heads=require(config, "num_attention_heads"), sliding_window=require(config, "sliding_window"),
+            layers=tuple(layer_config(config, kinds, i, first_shared) for i in range(len(kinds))),
+            first_shared_layer=first_shared, rope=rope, rms_norm_eps=require(config, "rms_norm_eps"),
+            final_logit_softcapping=config.get("final_logit_softcapping"), tie_word_embeddings=config.get("tie_word_embeddings", True),
+            max_position_embeddings=require(config, "max_position_embeddings"))
+
+
+def layer_config(config: dict, kinds: tuple[str, ...], layer: int, first_shared: int) -> LayerConfig:
+    """One layer's numbers. Global layers differ either by `per_layer_config` or by the older `global_head_dim` and
+    `num_global_key_value_heads`; the latter counts only where K = V, as in the reference."""
+    kind, shared = kinds[layer], layer >= first_shared
+    is_global, k_is_v = kind == "full_attention", bool(config.get("attention_k_eq_v"))
+    overrides = {int(index): values for index, values in (config.get("per_layer_config") or {}).items()}
+    if overrides:
+        own = overrides.get(layer, {})
+    elif is_global:
+        own = {"head_dim": config.get("global_head_dim") or 512}
+        if k_is_v and config.get("num_global_key_value_heads"):
+            own["num_key_value_heads"] = config["num_global_key_value_heads"]
+    else:
+        own = {}
+    sources = [i for i in range(min(layer + 1, first_shared)) if kinds[i] == kind]
+    if not sources:
+        raise ConfigError(f"config: layer {layer} shares the KV of the last {kind} layer before layer {first_shared}, and there is none")
+    return LayerConfig(
+        kind=kind, head_dim=multiple_of(f"head_dim of layer {layer}", own.get("head_dim") or require(config, "head_dim"), 8),
+        kv_heads=own.get("num_key_value_heads") or require(config, "num_key_value_heads"),
+        kv_source=sources[-1] if shared else layer, k_is_v=k_is_v and is_global,
+        intermediate_size=multiple_of("intermediate_size", require(config, "intermediate_size"), 4)
+        * (2 if config.get("use_double_wide_mlp") and shared else 1))

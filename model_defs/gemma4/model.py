@@ -1,0 +1,158 @@
+"""Gemma 4 text model, dense.
+
+Departures from Gemma 3: attention is not scaled, since Q, K and V are all normed (V without a weight); global layers have
+heads of another size, rotate only a part of them and may use K as V; the last layers may own no K and V but read those
+of the last own-KV layer of their kind, with a wider MLP; each layer may add a per-layer embedding (PLE) and ends with a
+learned scalar.
+"""
+from tvm.relax.frontend import nn
+from tvm.relax.frontend.nn import op
+
+from ..modules import Embedding, GatedMLP, RMSNorm, checkpoint_names, split_heads
+from ..operators import Cache, attend, embed, kv_append, last_row, rope, unit_rms_norm
+from .config import Config
+
+
+class Attention(nn.Module):
+    """Q, K and V come from one matrix: `qkv_proj`, `qk_proj` where K = V, `q_proj` where KV is shared."""
+
+    def __init__(self, config: Config, layer: int):
+        own = config.layers[layer]
+        self.heads, self.kv_heads, size = config.num_attention_heads, own.kv_heads, own.head_dim
+        self.window = config.sliding_window if own.kind == "sliding_attention" else None
+        self.rotation, self.eps = config.rope[own.kind], config.rms_norm_eps
+        self.shared, self.k_is_v = own.kv_source != layer, own.k_is_v
+        q, kv = self.heads * size, self.kv_heads * size
+        self.bounds = [q] if self.k_is_v else [q, q + kv]
+        self.q_norm = RMSNorm(size, self.eps)
+        if self.shared:
+            self.q_proj = nn.Linear(config.hidden_size, q, bias=False)
+        else:
+            self.k_norm = RMSNorm(size, self.eps)
+            if self.k_is_v:
+                self.qk_proj = nn.Linear(config.hidden_size, q + kv, bias=False)
+            else:
+                self.qkv_proj = nn.Linear(config.hidden_size, q + 2 * kv, bias=False)
+        self.o_proj = nn.Linear(q, config.hidden_size, bias=False)
+
+    def project(self, x: nn.Tensor):
+        """Q, K and V before their norms, [M, heads * size] each."""
+        if self.k_is_v:
+            q, k = op.split(self.qk_proj(x), self.bounds, axis=-1)
+            return q, k, k
+        return op.split(self.qkv_proj(x), self.bounds, axis=-1)
+
+    def forward(self, x: nn.Tensor, state: nn.Tensor, cache: nn.Tensor) -> tuple[nn.Tensor, nn.Tensor]:
+        """The block's output, and the cache as it is after it."""
+        if self.shared:
+            q = self.q_proj(x)
+        else:
+            q, k, v = self.project(x)
+            k = rope(self.k_norm(split_heads(k, self.kv_heads)), state, self.rotation)
+            v = unit_rms_norm(split_heads(v, self.kv_heads), self.eps)
+            cache = kv_append(cache, k, v, state)
+        q = rope(self.q_norm(split_heads(q, self.heads)), state, self.rotation)
+        return self.o_proj(attend(q, cache, state, self.window, 1.0)), cache
+
+
+class Layer(nn.Module):
+    def __init__(self, config: Config, layer: int):
+        size, eps, per_layer = config.hidden_size, config.rms_norm_eps, config.hidden_size_per_layer_input
+        self.self_attn = Attention(config, layer)
+        self.mlp = GatedMLP(size, config.layers[layer].intermediate_size)
+        self.input_layernorm = RMSNorm(size, eps)
+        self.post_attention_layernorm = RMSNorm(size, eps)
+        self.pre_feedforward_layernorm = RMSNorm(size, eps)
+        self.post_feedforward_layernorm = RMSNorm(size, eps)
+        self.layer_scalar = nn.Parameter((1,), "float32")
+        self.has_per_layer_input = bool(per_layer)
+        if self.has_per_layer_input:
+            self.per_layer_input_gate = nn.Linear(size, per_layer, bias=False)
+            self.per_layer_projection = nn.Linear(per_layer, size, bias=False)
+            self.post_per_layer_input_norm = RMSNorm(size, eps)
+
+    def forward(self, x: nn.Tensor, per_layer_input: nn.Tensor | None, state: nn.Tensor, cache: nn.Tensor):
+        attended, cache = self.self_attn(self.input_layernorm(x), state, cache)
+        x = x + self.post_attention_layernorm(attended)
+        x = x + self.post_feedforward_layernorm(self.mlp(self.pre_feedforward_layernorm(x)))
+        if self.has_per_layer_input:
+            gated = op.gelu(self.per_layer_input_gate(x), approximate="tanh") * per_layer_input
+            x = x + self.post_per_layer_input_norm(self.per_layer_projection(gated))
+        return x * self.layer_scalar, cache
+
+
+class TextModel(nn.Module):
+    """The steps of a Program as methods; `caches` holds one tensor for each layer that owns KV, in layer order."""
+
+    def __init__(self, config: Config):
+        self.config = config
+        size, per_layer = config.hidden_size, config.hidden_size_per_layer_input
+        self.embed_tokens = Embedding(config.vocab_size, size)
+        self.layers = nn.ModuleList([Layer(config, i) for i in range(len(config.layers))])
+        self.norm = RMSNorm(size, config.rms_norm_eps)
+        if per_layer:
+            packed = len(config.layers) * per_layer
+            self.embed_tokens_per_layer = Embedding(config.vocab_size_per_layer_input, packed)
+            self.per_layer_model_projection = nn.Linear(size, packed, bias=False)
+            self.per_layer_projection_norm = RMSNorm(per_layer, config.rms_norm_eps)
+        if not config.tie_word_embeddings:
+            self.lm_head = Embedding(config.vocab_size, size)
+
+    def embed(self, tokens: nn.Tensor) -> tuple[nn.Tensor, nn.Tensor | None]:
+        """[M] ids -> [M, hidden size], and per-layer inputs [M, layers * per-layer size] (None without PLE)."""
+        config, per_layer = self.config, self.config.hidden_size_per_layer_input
+        x = embed(tokens, self.embed_tokens.weight, config.hidden_size**0.5)
+        if not per_layer:
+            return x, None
+        m, layers = tokens.shape[0], len(config.layers)
+        own = embed(tokens, self.embed_tokens_per_layer.weight, per_layer**0.5)
+        context = self.per_layer_model_projection(x) * config.hidden_size**-0.5
+        context = self.per_layer_projection_norm(op.reshape(context, (m, layers, per_layer)))
+        mixed = (op.reshape(own, (m, layers, per_layer)) + context) * 2.0**-0.5
+        return x, op.reshape(mixed, (m, layers * per_layer))
+
+    def run_layers(self, first: int, last: int, x: nn.Tensor, per_layer: nn.Tensor | None, state: nn.Tensor, caches: dict):
+        """Layers first ... last - 1; `caches` by layer, brought up to date."""
+        size = self.config.hidden_size_per_layer_input
+        inputs = op.split(per_layer, len(self.config.layers), axis=-1) if size and len(self.config.layers) > 1 else [per_layer]
+        for i in range(first, last):
+            source = self.config.layers[i].kv_source
+            x, caches[source] = self.layers[i](x, inputs[i] if size else None, state, caches[source])
+        return x
+
+    def head(self, x: nn.Tensor) -> nn.Tensor:
+        """[1, hidden size] -> logits [1, vocabulary]."""
+        table = self.embed_tokens if self.config.tie_word_embeddings else self.lm_head
+        logits, cap = table.logits(self.norm(x)), self.config.final_logit_softcapping
+        return logits if cap is None else op.tanh(logits / cap) * cap
+
+    def by_layer(self, caches) -> dict:
+        return {cache.layer: tensor for cache, tensor in zip(self.caches(), caches)}
+
+    def decode(self, tokens: nn.Tensor, state: nn.Tensor, caches) -> nn.Tensor:
+        x, per_layer = self.embed(tokens)
+        return self.head(self.run_layers(0, len(self.config.layers), x, per_layer, state, self.by_layer(caches)))
+
+    def prefill(self, tokens: nn.Tensor, state: nn.Tensor, caches):
+        x, per_layer = self.embed(tokens)
+        x = last_row(self.run_layers(0, self.config.first_shared_layer, x, per_layer, state, self.by_layer(caches)), state)
+        return (x,) if per_layer is None else (x, last_row(per_layer, state))
+
+    def tail(self, handover, state: nn.Tensor, caches) -> nn.Tensor:
+        """Layers without KV of their own, for the last token alone, and the head."""
+        x, *per_layer = handover
+        first, last = self.config.first_shared_layer, len(self.config.layers)
+        return self.head(self.run_layers(first, last, x, per_layer[0] if per_layer else None, state, self.by_layer(caches)))
+
+    def handover(self) -> dict[str, int]:
+        """What `prefill` leaves for `tail`: names and widths of its results, in order."""
+        packed = len(self.config.layers) * self.config.hidden_size_per_layer_input
+        return {"hidden": self.config.hidden_size, **({"per_layer": packed} if packed else {})}
+
+    def caches(self) -> list[Cache]:
+        return [Cache(i, layer.kv_heads, layer.head_dim, self.config.sliding_window if layer.kind == "sliding_attention" else None)
+                for i, layer in enumerate(self.config.layers) if layer.kv_source == i]
+
+    @staticmethod
+    def sources(parameter: str) -> list[str]:
+        return ["lm_head.weight"] if parameter == "lm_head.weight" else checkpoint_names(parameter)

@@ -1,0 +1,60 @@
+"""Operators of a Gemma that `relax.frontend.nn` has no word for. The compiler knows them by name.
+
+Shapes: M tokens of one step, H heads of size D. `state` is the step's state buffer (int32 words).
+"""
+from dataclasses import dataclass
+
+from tvm.relax.frontend import nn
+
+
+@dataclass(frozen=True)
+class Cache:
+    """A KV cache that a layer owns. window: a ring for a sliding layer; None: linear over the context."""
+
+    layer: int
+    kv_heads: int
+    head_size: int
+    window: int | None
+
+
+@dataclass(frozen=True)
+class Rope:
+    """Rotary embedding: base `theta`; the first `fraction` of the frequencies turn, the others stay."""
+
+    theta: float
+    fraction: float = 1.0
+
+
+def _like(shape, name: str) -> nn.Tensor:
+    return nn.Tensor.placeholder(shape, "float32", name=name)
+
+
+def embed(tokens: nn.Tensor, weight: nn.Tensor, scale: float) -> nn.Tensor:
+    """[M] ids, [V, K] table -> scale * rows, [M, K]."""
+    return nn.op.extern("gemlet.embed", [tokens, weight, float(scale)], _like([tokens.shape[0], weight.shape[1]], "embedded"))
+
+
+def unit_rms_norm(x: nn.Tensor, eps: float) -> nn.Tensor:
+    """RMS norm over the last axis, without a weight."""
+    return nn.op.extern("gemlet.unit_rms_norm", [x, float(eps)], _like(x.shape, "normed"))
+
+
+def rope(x: nn.Tensor, state: nn.Tensor, rotation: Rope) -> nn.Tensor:
+    """Rotates [M, H, D] by the tokens' positions; the pairs are (i, i + D / 2)."""
+    return nn.op.extern("gemlet.rope", [x, state, float(rotation.theta), float(rotation.fraction)], _like(x.shape, "rotated"))
+
+
+def kv_append(cache: nn.Tensor, k: nn.Tensor, v: nn.Tensor, state: nn.Tensor) -> nn.Tensor:
+    """Writes K and V, [M, H, D] each, at the tokens' slots; returns the cache as it is then (in place)."""
+    return nn.op.extern("gemlet.kv_append", [cache, k, v, state], _like(cache.shape, "cache"))
+
+
+def attend(q: nn.Tensor, cache: nn.Tensor, state: nn.Tensor, window: int | None, scale: float) -> nn.Tensor:
+    """softmax(scale * Q K^T, causal and within the window) V: [M, H, D] -> [M, H * D]."""
+    m, heads, size = q.shape
+    return nn.op.extern("gemlet.attend", [q, cache, state, window or 0, float(scale)], _like([m, heads * size], "attended"))
+
+
+def last_row(x: nn.Tensor, state: nn.Tensor) -> nn.Tensor:
+    """The row of the step's last token that counts: [M, K] -> [1, K]."""
+    return nn.op.extern("gemlet.last_row", [x, state], _like([1, x.shape[1]], "last"))
