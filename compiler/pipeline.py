@@ -42,8 +42,13 @@ class Lowered:
 
     program: Program
     weights: list[Weight]
-    config: object
+    model: nn.Module
     caches: list[CachePlan]
+
+    @property
+    def config(self):
+        """The model definition's sizes."""
+        return self.model.config
 
 
 def lower_model(checkpoint: Checkpoint, quant: str, context: int | None, dump: Path | None = None,
@@ -71,7 +76,7 @@ def lower_model(checkpoint: Checkpoint, quant: str, context: int | None, dump: P
     program = lower_steps(module, model, weights, caches, context, chunks)
     program.check()
     write_dump(dump, "program", program.text)
-    return Lowered(program, weights, config, caches)
+    return Lowered(program, weights, model, caches)
 
 
 def chosen_context(checkpoint: Checkpoint, context: int | None, trained: int) -> int:

@@ -7,9 +7,10 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, ProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, DownloadColumn, ProgressColumn, SpinnerColumn, Task, TaskID, TextColumn
 from rich.progress import Progress as RichDisplay
-from rich.progress import SpinnerColumn, TaskID
+from rich.progress import TimeElapsedColumn
+from rich.text import Text
 
 
 class Phase(Protocol):
@@ -24,7 +25,7 @@ class Progress(Protocol):
     """Receives the progress of a longer work."""
 
     def phase(self, title: str, total: int | None, unit: str) -> AbstractContextManager[Phase]:
-        """A phase of `total` units (None: not known beforehand); `unit` is a plural noun. "bytes" are shown as sizes."""
+        """A phase of `total` units (None: not known yet). `unit` is a plural noun; "bytes" are shown as sizes."""
         ...
 
 
@@ -68,10 +69,20 @@ class BarProgress:
             display.update(task, total=display.tasks[task].completed if total is None else total)
 
 
+class _AmountColumn(ProgressColumn):
+    """Units done, of how many where that is known."""
+
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self._unit = unit
+
+    def render(self, task: Task) -> Text:
+        if task.total:
+            return Text(f"{task.completed:.0f}/{task.total:.0f} {self._unit}")
+        return Text(f"{task.completed:.0f} {self._unit}" if task.completed else "")
+
+
 def _columns(total: int | None, unit: str) -> list[ProgressColumn]:
-    if unit == "bytes":
-        amount: list[ProgressColumn] = [DownloadColumn(binary_units=True)]
-    else:
-        amount = [MofNCompleteColumn(), TextColumn(unit)]
+    amount: ProgressColumn = DownloadColumn(binary_units=True) if unit == "bytes" else _AmountColumn(unit)
     first: ProgressColumn = SpinnerColumn() if total is None else TextColumn(" ")
-    return [first, TextColumn("{task.description:<28}"), BarColumn(bar_width=30), *amount, TimeElapsedColumn()]
+    return [first, TextColumn("{task.description:<28}"), BarColumn(bar_width=30), amount, TimeElapsedColumn()]

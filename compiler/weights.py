@@ -1,4 +1,5 @@
 """What a Program's weights are made of: for each parameter of a model definition, its tensors and its format."""
+import math
 from dataclasses import dataclass
 
 from .checkpoint import Checkpoint
@@ -18,6 +19,11 @@ class Weight:
     shape: tuple[int, ...]
     format: str
     tensors: tuple[Tensor, ...]
+
+    @property
+    def count(self) -> int:
+        """Values in it."""
+        return math.prod(self.shape)
 
     @property
     def is_matrix(self) -> bool:

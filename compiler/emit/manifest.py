@@ -84,12 +84,6 @@ def formats(lowered: Lowered) -> dict[str, dict[str, int]]:
 def facts(checkpoint: Checkpoint, lowered: Lowered) -> dict:
     """Numbers for people."""
     config = checkpoint.config
-    parameters = 0
-    for weight in lowered.weights:
-        count = 1
-        for extent in weight.shape:
-            count *= extent
-        parameters += count
-    return {"parameters": parameters, "layers": config["num_hidden_layers"], "hidden_size": config["hidden_size"],
+    return {"parameters": sum(weight.count for weight in lowered.weights), "layers": config["num_hidden_layers"], "hidden_size": config["hidden_size"],
             "vocab_size": config["vocab_size"], "sliding_window": config["sliding_window"],
             "trained_context": config["max_position_embeddings"], "kv_layers": len(lowered.caches)}

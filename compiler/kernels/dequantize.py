@@ -35,37 +35,37 @@ class WeightLayout:
         return (row // TILE * self.scale_words + group // 2) * TILE + row % TILE
 
 
-def expand_unit(format: str):
-    """Inline (words: local uint32[4], values: local float32[n]): a unit's values, before scaling."""
+def expand_vector(format: str):
+    """Inline (words: local uint32, base, v, values: local float32[4]): values 4 v ... 4 v + 3 of the unit whose four words
+    start at words[base], before scaling. v is a constant."""
 
     @T.inline
-    def expand_f32(words, values):
+    def expand_f32(words, base, v, values):
         for i in T.unroll(4):
-            values[i] = T.reinterpret("float32", words[i])
+            values[i] = T.reinterpret("float32", words[base + i])
 
     @T.inline
-    def expand_f16(words, values):
+    def expand_f16(words, base, v, values):
+        for i in T.unroll(2):
+            values[T.Ramp(i * 2, 1, 2)] = T.call_pure_extern("float32x2", "unpack2x16float", words[base + v * 2 + i])
+
+    @T.inline
+    def expand_bf16(words, base, v, values):
+        for i in T.unroll(2):
+            values[i * 2] = T.reinterpret("float32", T.shift_left(words[base + v * 2 + i], T.uint32(16)))
+            values[i * 2 + 1] = T.reinterpret("float32", T.bitwise_and(words[base + v * 2 + i], T.uint32(0xFFFF0000)))
+
+    @T.inline
+    def expand_q8(words, base, v, values):
         for i in T.unroll(4):
-            values[T.Ramp(i * 2, 1, 2)] = T.call_pure_extern("float32x2", "unpack2x16float", words[i])
-
-    @T.inline
-    def expand_bf16(words, values):
-        for i in T.unroll(4):
-            values[i * 2] = T.reinterpret("float32", T.shift_left(words[i], T.uint32(16)))
-            values[i * 2 + 1] = T.reinterpret("float32", T.bitwise_and(words[i], T.uint32(0xFFFF0000)))
-
-    @T.inline
-    def expand_q8(words, values):
-        for i in T.unroll(16):
             values[i] = T.Cast("float32", T.shift_right(
-                T.reinterpret("int32", T.shift_left(words[i // 4], T.uint32(24 - 8 * (i % 4)))), 24))
+                T.reinterpret("int32", T.shift_left(words[base + v], T.uint32(24 - 8 * i))), 24))
 
     @T.inline
-    def expand_q4(words, values):
-        for i in T.unroll(16):
-            byte = T.meta_var(T.shift_right(words[i // 4], T.uint32(8 * (i % 4))))
-            values[i] = T.Cast("float32", T.bitwise_and(byte, T.uint32(15))) - T.float32(8)
-            values[i + 16] = T.Cast("float32", T.bitwise_and(T.shift_right(byte, T.uint32(4)), T.uint32(15))) - T.float32(8)
+    def expand_q4(words, base, v, values):
+        for i in T.unroll(4):
+            nibble = T.meta_var(T.bitwise_and(T.shift_right(words[base + v % 4], T.uint32(8 * i + v // 4 * 4)), T.uint32(15)))
+            values[i] = T.Cast("float32", nibble) - T.float32(8)
 
     return {"f32": expand_f32, "f16": expand_f16, "bf16": expand_bf16, "q8": expand_q8, "q4": expand_q4}[format]
 

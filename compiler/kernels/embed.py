@@ -3,7 +3,7 @@ from tvm.script import tirx as T
 
 from ..state import STATE
 from ..quantize.format import GROUP
-from .dequantize import WeightLayout, expand_unit, load_scale
+from .dequantize import WeightLayout, expand_vector, load_scale
 from .kernel import Kernel, Parameter, ceil_div, number_name
 
 THREADS = 64
@@ -15,7 +15,7 @@ def embed_kernel(tokens: int, vocabulary: int, width: int, format: str, scale: f
     Ids outside the vocabulary read its last row rather than memory outside the table.
     """
     layout = WeightLayout(vocabulary, width, format)
-    expand, scale_of = expand_unit(format), load_scale(layout)
+    expand, scale_of = expand_vector(format), load_scale(layout)
     vectors = layout.values_per_unit // 4
     blocks = ceil_div(layout.units, THREADS)
     name = f"embed_{format}_m{tokens}_v{vocabulary}_k{width}_{number_name('scale', scale)}"
@@ -30,19 +30,19 @@ def embed_kernel(tokens: int, vocabulary: int, width: int, format: str, scale: f
                     unit: T.int32 = bx * THREADS + tx
                     row: T.int32 = T.max(0, T.min(vocabulary - 1, STATE_WORDS[STATE["tokens"] + m]))
                     words = T.alloc_buffer((4,), "uint32", scope="local")
-                    values = T.alloc_buffer((layout.values_per_unit,), "float32", scope="local")
+                    values = T.alloc_buffer((4,), "float32", scope="local")
                     factor: T.float32 = T.float32(scale)
                     if unit < layout.units:
                         words[T.Ramp(0, 1, 4)] = W[layout.unit(row, unit)]
-                        expand(words, values)
                         if layout.has_scale:
                             group = T.meta_var(unit * layout.values_per_unit // GROUP)
                             pair = T.alloc_buffer((2,), "float32", scope="local")
                             scale_of(S, row, group, pair)
                             factor = factor * pair[group % 2]
                         for v in T.unroll(vectors):
+                            expand(words, 0, v, values)
                             if unit * vectors + v < width // 4:
-                                Y[m * (width // 4) + unit * vectors + v] = values[T.Ramp(v * 4, 1, 4)] * T.Broadcast(factor, 4)
+                                Y[m * (width // 4) + unit * vectors + v] = values[T.Ramp(0, 1, 4)] * T.Broadcast(factor, 4)
 
     row_bytes = tokens * layout.units * 16
     present = [(Parameter("W", bytes_moved=row_bytes), True),

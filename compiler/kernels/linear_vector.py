@@ -7,7 +7,7 @@ along: W (x * g) / rms(x), so each thread adds up the squares it passes anyway.
 from tvm.script import tirx as T
 
 from ..quantize.format import GROUP
-from .dequantize import WeightLayout, expand_unit, load_scale
+from .dequantize import WeightLayout, expand_vector, load_scale
 from .epilogue import gelu, softcap
 from .kernel import TILE, Kernel, ceil_div
 from .linear_common import linear_name, linear_parameters
@@ -32,36 +32,36 @@ def linear_vector(rows: int, columns: int, format: str, x_offset: int = 0, norm_
     groups_a_split = ceil_div(layout.groups, splits)
     norm = norm_eps is not None
     sums = products + (1 if norm else 0)
-    expand, scale_of = expand_unit(format), load_scale(layout)
+    expand, scale_of = expand_vector(format), load_scale(layout)
     vectors = layout.values_per_unit // 4
 
     name = linear_name("linear_vector", rows, columns, format, norm, epilogue, x=x_offset, other=other_offset)
 
     @T.inline
-    def add_vector(X, G, acc, product, values, part, v, k4):
+    def add_vector(X, G, acc, product, values, part, k4):
         x: T.float32x4 = X[x_offset // 4 + k4]
         if norm and product == 0:
             acc[products] = acc[products] + T.call_pure_extern("float32", "dot", x, x)
         if norm:
             x = x * G[k4]
-        part[0] = part[0] + T.call_pure_extern("float32", "dot", values[T.Ramp(v * 4, 1, 4)], x)
+        part[0] = part[0] + T.call_pure_extern("float32", "dot", values[T.Ramp(0, 1, 4)], x)
 
     @T.inline
     def add_group(W, S, X, G, acc, product, row, group):
         words = T.alloc_buffer((4,), "uint32", scope="local")
-        values = T.alloc_buffer((layout.values_per_unit,), "float32", scope="local")
+        values = T.alloc_buffer((4,), "float32", scope="local")
         part = T.alloc_buffer((1,), "float32", scope="local")
         part[0] = T.float32(0)
         for u in T.serial(layout.units_per_group):
             words[T.Ramp(0, 1, 4)] = W[layout.unit(row, group * layout.units_per_group + u)]
-            expand(words, values)
             for v in T.unroll(vectors):
+                expand(words, 0, v, values)
                 k4 = T.meta_var(group * (GROUP // 4) + u * vectors + v)
                 if layout.ragged:
                     if k4 < columns // 4:
-                        add_vector(X, G, acc, product, values, part, v, k4)
+                        add_vector(X, G, acc, product, values, part, k4)
                 else:
-                    add_vector(X, G, acc, product, values, part, v, k4)
+                    add_vector(X, G, acc, product, values, part, k4)
         if layout.has_scale:
             scale = T.alloc_buffer((2,), "float32", scope="local")
             scale_of(S, row, group, scale)

@@ -48,7 +48,7 @@ def threshold_kernel(vocabulary: int) -> Kernel:
     def highest_threshold(LOGITS, partial, tx, low, high, peak, inverse_temperature, target, weighted):
         # The largest t whose kept tokens number (or weigh) at least `target`: true at low, false at high throughout.
         kept = T.alloc_buffer((1,), "float32", scope="local")
-        for _ in T.serial(32):
+        for bit in T.serial(32):
             middle: T.int32 = T.shift_right(low[0], 1) + T.shift_right(high[0], 1) + T.bitwise_and(T.bitwise_and(low[0], high[0]), 1)
             amount: T.float32 = T.float32(0)
             for i in T.serial(T.truncdiv(vocabulary - tx + THREADS - 1, THREADS)):
@@ -68,7 +68,7 @@ def threshold_kernel(vocabulary: int) -> Kernel:
     def func(LOGITS: T.Buffer((vocabulary,), "float32"), STATE_WORDS: T.Buffer((STATE["tokens"],), "int32"),
              THRESHOLD: T.Buffer((1,), "float32")):
         T.func_attr({"global_symbol": name, "tirx.noalias": True})
-        for _bx in T.thread_binding(1, thread="blockIdx.x"):
+        for block in T.thread_binding(1, thread="blockIdx.x"):
             for tx in T.thread_binding(THREADS, thread="threadIdx.x"):
                 partial = T.alloc_buffer((THREADS,), "float32", scope="shared")
                 peak = T.alloc_buffer((1,), "float32", scope="local")
@@ -199,7 +199,7 @@ def advance_kernel(vocabulary: int) -> Kernel:
     def func(BEST: T.Buffer((blocks,), "float32"), TOKEN: T.Buffer((blocks,), "int32"),
              STATE_WORDS: T.Buffer((STATE["tokens"] + 1,), "int32")):
         T.func_attr({"global_symbol": name, "tirx.noalias": True})
-        for _bx in T.thread_binding(1, thread="blockIdx.x"):
+        for block in T.thread_binding(1, thread="blockIdx.x"):
             for tx in T.thread_binding(THREADS, thread="threadIdx.x"):
                 values = T.alloc_buffer((THREADS,), "float32", scope="shared")
                 indices = T.alloc_buffer((THREADS,), "int32", scope="shared")

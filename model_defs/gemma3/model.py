@@ -88,6 +88,10 @@ class TextModel(nn.Module):
         return [Cache(i, config.num_key_value_heads, config.head_dim, config.sliding_window if kind == "sliding_attention" else None)
                 for i, kind in enumerate(config.layer_types)]
 
+    def kv_sources(self) -> list[tuple[str, int]]:
+        """For each layer its kind, and the layer whose KV it reads."""
+        return [(kind, i) for i, kind in enumerate(self.config.layer_types)]
+
     @staticmethod
     def sources(parameter: str) -> list[str]:
         return ["lm_head.weight"] if parameter == "lm_head.weight" else checkpoint_names(parameter)

@@ -153,6 +153,10 @@ class TextModel(nn.Module):
         return [Cache(i, layer.kv_heads, layer.head_dim, self.config.sliding_window if layer.kind == "sliding_attention" else None)
                 for i, layer in enumerate(self.config.layers) if layer.kv_source == i]
 
+    def kv_sources(self) -> list[tuple[str, int]]:
+        """For each layer its kind, and the layer whose KV it reads."""
+        return [(layer.kind, layer.kv_source) for layer in self.config.layers]
+
     @staticmethod
     def sources(parameter: str) -> list[str]:
         return ["lm_head.weight"] if parameter == "lm_head.weight" else checkpoint_names(parameter)

@@ -1,0 +1,91 @@
+"""What each command of build.py does, once the packages are there.
+
+TVM takes a second to import, so that the modules which need it are imported by the commands that do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+
+from compiler.default_site import ensure_default_site
+from compiler.errors import GemletError
+from compiler.progress import BarProgress
+from compiler.serve import LOOPBACK, serve
+from compiler.setup.chromium import ensure_chromium
+from compiler.setup.folders import CACHE, ENVIRONMENT, PROJECT, REQUIREMENTS, SITE, WEB
+from compiler.setup.node import ensure_node
+from compiler.setup.web import check_web, ensure_web_build
+from compiler.site import check_folder, copy_page, describe
+
+
+def run(options: argparse.Namespace) -> int:
+    """Runs the command that `compiler.command_line.parse` read; returns the exit status.
+
+    Raises GemletError where it fails for a reason that the user can act on.
+    """
+    commands = {None: run_default, "compile": run_compile, "plan": run_plan, "serve": run_serve, "test": run_test}
+    return commands[options.command](options)
+
+
+def run_default(options: argparse.Namespace) -> int:
+    """Compiles the default model where that is not done yet, and serves it until Ctrl-C."""
+    page = ensure_web_build(WEB, ensure_node(ENVIRONMENT, REQUIREMENTS), CACHE)
+    ensure_default_site(page, BarProgress())
+    serve(SITE, LOOPBACK, None)
+    return 0
+
+
+def run_compile(options: argparse.Namespace) -> int:
+    """Compiles a model into a site."""
+    from compiler.checkpoint import open_checkpoint
+
+    check_folder(options.out)
+    checkpoint = open_checkpoint(options.model)
+    # After the checkpoint is found sound: a mistyped name should not have to wait for it.
+    from compiler.package import compile_model
+
+    page = ensure_web_build(WEB, ensure_node(ENVIRONMENT, REQUIREMENTS), CACHE)
+    folder = compile_model(
+        checkpoint,
+        options.out,
+        options.name,
+        options.quant,
+        options.context,
+        options.targets,
+        options.dump,
+        BarProgress(),
+    )
+    copy_page(page, options.out)
+    print(describe(folder))
+    print(f"look at it with: python build.py serve {options.out}")
+    return 0
+
+
+def run_plan(options: argparse.Namespace) -> int:
+    """Prints what a model will need."""
+    from compiler.checkpoint import open_checkpoint
+    from compiler.plan import format_plan, plan_model
+
+    plan = plan_model(open_checkpoint(options.model), options.quant, options.context)
+    print(json.dumps(plan, indent=2, sort_keys=True) if options.json else format_plan(plan))
+    return 0
+
+
+def run_serve(options: argparse.Namespace) -> int:
+    """Serves a site until Ctrl-C."""
+    if not (options.out / "index.html").is_file():
+        raise GemletError(f"{options.out}: there is no page here\n  what to do: python build.py compile MODEL -o OUT")
+    serve(options.out, options.host, options.port)
+    return 0
+
+
+def run_test(options: argparse.Namespace) -> int:
+    """Runs the checks and tests of web/, then pytest; its exit status is the command's."""
+    node = ensure_node(ENVIRONMENT, REQUIREMENTS)
+    ensure_web_build(WEB, node, CACHE)
+    ensure_chromium(CACHE)
+    check_web(WEB, node)
+    return subprocess.run([sys.executable, "-m", "pytest", *options.pytest], cwd=PROJECT).returncode

@@ -1,0 +1,160 @@
+"""The numpy twin of each kernel: the same mathematics in its plainest form, in float64, without tiles, rings or bisection.
+
+Shapes: M tokens, K columns, N rows of a matrix, H query heads, G KV heads, D head size, V vocabulary. Kernels are compared
+with their twins in tests/numerics.
+"""
+import math
+
+import numpy as np
+
+from ..state import MAX_STOP_TOKENS, OUTPUT_RING, STATE
+from .sample import BLOCK, LOWEST
+
+
+def gelu(x: np.ndarray) -> np.ndarray:
+    """`gelu_pytorch_tanh`, of any shape."""
+    return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+
+
+def rms_norm(x: np.ndarray, eps: float) -> np.ndarray:
+    """x / sqrt(mean(x^2) + eps) over the last axis."""
+    x = np.asarray(x, np.float64)
+    return x / np.sqrt((x * x).mean(axis=-1, keepdims=True) + eps)
+
+
+def linear(x: np.ndarray, weight: np.ndarray, norm_weight: np.ndarray | None = None, eps: float = 0.0, epilogue: str = "none",
+           cap: float = 0.0, other: np.ndarray | None = None) -> np.ndarray:
+    """[M, K] and [N, K] -> epilogue(norm(x) weight^T), [M, N]; `gated` halves N. other: [M, N], for `gated_by`."""
+    x = np.asarray(x, np.float64)
+    if norm_weight is not None:
+        x = rms_norm(x, eps) * norm_weight
+    y = x @ np.asarray(weight, np.float64).T
+    if epilogue == "gated":
+        gate, up = np.split(y, 2, axis=1)
+        return gelu(gate) * up
+    if epilogue == "gated_by":
+        return gelu(y) * other
+    return cap * np.tanh(y / cap) if epilogue == "softcap" else y
+
+
+def norm(x: np.ndarray, weight: np.ndarray, eps: float, residual: np.ndarray | float = 0.0, input_scale: float = 1.0,
+         output_scale: float = 1.0) -> np.ndarray:
+    """[M, K], weight [K], residual [M, K] -> [M, K]."""
+    return (residual + rms_norm(input_scale * np.asarray(x, np.float64), eps) * weight) * output_scale
+
+
+def embed(ids: np.ndarray, table: np.ndarray, scale: float) -> np.ndarray:
+    """[M] ids, [V, K] -> [M, K]; an id outside the vocabulary is moved to its nearer end."""
+    return scale * np.asarray(table, np.float64)[np.clip(ids, 0, len(table) - 1)]
+
+
+def last_row(x: np.ndarray, length: int) -> np.ndarray:
+    """[M, K] -> [K]: the last row that counts."""
+    return x[length - 1]
+
+
+def rope(x: np.ndarray, position: int, frequencies: np.ndarray) -> np.ndarray:
+    """[M, heads, D], the first row at `position` -> rotated, [M, heads, D]. frequencies [D / 2]; pairs are (i, i + D / 2)."""
+    angles = (position + np.arange(len(x)))[:, None, None] * frequencies.astype(np.float64)
+    low, high = np.split(np.asarray(x, np.float64), 2, axis=2)
+    return np.concatenate([low * np.cos(angles) - high * np.sin(angles), high * np.cos(angles) + low * np.sin(angles)], axis=2)
+
+
+def kv_append(keys: np.ndarray, values: np.ndarray, k: np.ndarray, v: np.ndarray, position: int, length: int, frequencies: np.ndarray,
+              ring: int | None, eps: float, k_norm_weight: np.ndarray | None, v_norm: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Caches [slots, G, D] and a step's k and v [M, G, D] -> the caches after it, float64. k_norm_weight: [D] or None."""
+    keys, values = keys.astype(np.float64), values.astype(np.float64)
+    if k_norm_weight is not None:
+        k = rms_norm(k, eps) * k_norm_weight
+    k, v = rope(k, position, frequencies), rms_norm(v, eps) if v_norm else v
+    for m in range(length):
+        slot = (position + m) % ring if ring else position + m
+        keys[slot], values[slot] = k[m], v[m]
+    return keys, values
+
+
+def rotated_queries(q: np.ndarray, position: int, frequencies: np.ndarray, eps: float, q_norm_weight: np.ndarray | None) -> np.ndarray:
+    """[M, H, D] -> rope(norm(q)), [M, H, D]. q_norm_weight: [D], or None for no norm."""
+    return rope(q if q_norm_weight is None else rms_norm(q, eps) * q_norm_weight, position, frequencies)
+
+
+def attention(q: np.ndarray, keys: np.ndarray, values: np.ndarray, position: int, window: int | None,
+              scale: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rotated queries [M, H, D], the first at `position`; keys and values [T, G, D] of positions 0 ... T - 1.
+
+    Returns the result [M, H, D]; and, for error bounds, scores (-inf where masked) and probabilities, [M, H, T] each.
+    """
+    group = q.shape[1] // keys.shape[1]
+    keys, values = (np.repeat(np.asarray(cache, np.float64), group, axis=1) for cache in (keys, values))
+    age = (position + np.arange(len(q)))[:, None] - np.arange(len(keys))
+    seen = (age >= 0) & (age < (window or math.inf))
+    scores = np.where(seen[:, None], scale * np.einsum("mhd,thd->mht", q, keys), -np.inf)
+    weights = np.exp(scores - scores.max(axis=2, keepdims=True))
+    probabilities = weights / weights.sum(axis=2, keepdims=True)
+    return np.einsum("mht,thd->mhd", probabilities, values), scores, probabilities
+
+
+def threshold(logits: np.ndarray, temperature: float, top_k: int, top_p: float, min_p: float) -> float:
+    """The smallest logit [V] that may be drawn: top-k, then top-p among what is left, then min-p, by sorting."""
+    if temperature == 0 or (top_k == 0 and top_p >= 1 and min_p == 0):
+        return LOWEST
+    ranked = np.sort(np.asarray(logits, np.float64))[::-1]
+    lowest = LOWEST
+    if 0 < top_k < len(ranked):
+        lowest = ranked[top_k - 1]
+        ranked = ranked[ranked >= lowest]
+    if top_p < 1:
+        mass = np.cumsum(np.exp((ranked - ranked[0]) / temperature))
+        lowest = ranked[np.argmax(mass >= top_p * mass[-1])]
+    return max(lowest, ranked[0] + temperature * math.log(min_p)) if min_p > 0 else lowest
+
+
+def hash_words(*words: np.ndarray) -> np.ndarray:
+    """uint32 arrays (or numbers) of one shape -> their hash, uint32: PCG's RXS-M-XS output over a running sum."""
+    key = np.zeros(np.broadcast(*words).shape, np.uint64)
+    mask = np.uint64(0xFFFFFFFF)
+    for word in words:
+        mixed = ((key + np.asarray(word, np.uint64)) * np.uint64(747796405) + np.uint64(2891336453)) & mask
+        mixed = ((mixed >> ((mixed >> np.uint64(28)) + np.uint64(4))) ^ mixed) * np.uint64(277803737) & mask
+        key = (mixed >> np.uint64(22)) ^ mixed
+    return key.astype(np.uint32)
+
+
+def uniform(bits: np.ndarray) -> np.ndarray:
+    """uint32 -> float64 in (0, 1), from the upper 23 bits."""
+    return ((bits >> np.uint32(9)).astype(np.float64) + 0.5) * 2.0**-23
+
+
+def noisy(logits: np.ndarray, temperature: float, seed: int, position: int) -> np.ndarray:
+    """[V] -> logits / temperature + Gumbel noise of the token that is drawn for `position`; the logits at temperature 0."""
+    if temperature == 0:
+        return np.asarray(logits, np.float64)
+    noise = -np.log(-np.log1p(-uniform(hash_words(seed, position, np.arange(len(logits))))))
+    return np.asarray(logits, np.float64) / temperature + noise
+
+
+def choose(logits: np.ndarray, temperature: float, lowest: float, seed: int, position: int) -> tuple[np.ndarray, np.ndarray]:
+    """Best value and token of each block of BLOCK logits [V]; LOWEST and V where no logit reaches `lowest`."""
+    scores = np.where(logits >= lowest, noisy(logits, temperature, seed, position), -np.inf)
+    best, tokens = [], []
+    for start in range(0, len(logits), BLOCK):
+        block = scores[start : start + BLOCK]
+        winner = int(np.argmax(block))
+        found = block[winner] > -np.inf
+        best.append(block[winner] if found else LOWEST)
+        tokens.append(start + winner if found else len(logits))
+    return np.array(best), np.array(tokens)
+
+
+def advance(best: np.ndarray, tokens: np.ndarray, state: np.ndarray) -> np.ndarray:
+    """State words, int32, after the best block's token was drawn (docs/artifact.md, "State words")."""
+    state = state.copy()
+    token = min(tokens[best == best.max()])
+    state[STATE["output"] + state[STATE["generated"]] % OUTPUT_RING] = token
+    state[STATE["tokens"]] = token
+    state[STATE["position"]] += state[STATE["length"]]
+    state[STATE["length"]] = 1
+    state[STATE["generated"]] += 1
+    stop = state[STATE["stop"] : STATE["stop"] + MAX_STOP_TOKENS][: state[STATE["stop_count"]]]
+    state[STATE["finished"]] |= int(token in stop)
+    return state
