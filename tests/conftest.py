@@ -1,0 +1,27 @@
+"""Fixtures for all tests: one browser a session, the GPU that kernels are tried on, the default model."""
+import pytest
+from playwright.sync_api import sync_playwright
+
+from compiler.setup.chromium import find_chromium
+from tests.fixtures.default_model import default_model  # noqa: F401  (a fixture)
+from tests.fixtures.gpu import Gpu
+
+# WebGPU on a machine without a GPU: Dawn on SwiftShader. The other flags keep Chromium off the network.
+CHROMIUM_FLAGS = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--no-sandbox", "--disable-quic", "--no-first-run",
+                  "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+
+
+@pytest.fixture(scope="session")
+def browser():
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=CHROMIUM_FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def gpu(browser):
+    """Runs kernels through WebGPU (tests/fixtures/gpu.py)."""
+    page = browser.new_page()
+    yield Gpu(page)
+    page.close()
