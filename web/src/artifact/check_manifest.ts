@@ -1,0 +1,105 @@
+/** Checks model.json before anything is downloaded or created from it. */
+
+import { GemletError } from "../errors";
+import { type Manifest, MAX_STOP_TOKENS, SCHEMA, STATE_FIELDS } from "./manifest";
+
+type Kind = "string" | "number" | "boolean" | "array" | "object" | "string or null";
+
+const KEYS: Record<Exclude<keyof Manifest, "schema">, Kind> = {
+  generator: "string",
+  name: "string",
+  title: "string",
+  architecture: "string",
+  chat: "boolean",
+  license: "object",
+  facts: "object",
+  context: "number",
+  quantization: "object",
+  tokenizer: "object",
+  chat_template: "string or null",
+  limits: "object",
+  prefill: "array",
+  state: "object",
+  buffers: "array",
+  kernels: "array",
+  steps: "object",
+  shards: "array",
+  weights: "array",
+};
+
+/**
+ * Returns `value` as a Manifest. `url` is for messages.
+ * Throws GemletError "bad-artifact" where the schema is newer, a key is missing or of another type, or an index leads nowhere.
+ */
+export function checkManifest(value: unknown, url: string): Manifest {
+  const fail = (problem: string): never => {
+    throw new GemletError("bad-artifact", `${url}: ${problem}`);
+  };
+  if (kindOf(value) !== "object") fail(`expected a JSON object, found ${kindOf(value)}`);
+  const object = value as Record<string, unknown>;
+  const schema = object["schema"];
+  if (typeof schema !== "number") fail('the key "schema" is missing; is this a gemlet artifact?');
+  if (schema !== SCHEMA) {
+    const advice = (schema as number) > SCHEMA ? "update the engine (gemlet.js)" : "compile the model again";
+    fail(`the artifact has schema ${schema}, this engine reads schema ${SCHEMA}; ${advice}`);
+  }
+  for (const [key, expected] of Object.entries(KEYS)) {
+    if (!(key in object)) fail(`the key "${key}" is missing`);
+    if (!expected.split(" or ").includes(kindOf(object[key]))) {
+      fail(`the key "${key}" is ${kindOf(object[key])}, expected ${expected}`);
+    }
+  }
+  const manifest = object as unknown as Manifest;
+  checkIndices(manifest, fail);
+  checkState(manifest, fail);
+  return manifest;
+}
+
+function checkIndices(manifest: Manifest, fail: (problem: string) => never): void {
+  const { buffers, kernels, steps, shards, weights } = manifest;
+  const needIndex = (index: number, length: number, what: string): void => {
+    if (!Number.isInteger(index) || index < 0 || index >= length) fail(`${what} is ${index}, expected 0 to ${length - 1}`);
+  };
+  for (const name of ["decode", "tail", "sample", ...manifest.prefill.map((size) => `prefill_${size}`)]) {
+    if (!Array.isArray(steps[name])) fail(`the step "${name}" is missing`);
+  }
+  if (manifest.prefill.length === 0) fail("there is no prefill step");
+  for (const [name, launches] of Object.entries(steps)) {
+    for (const [i, launch] of launches.entries()) {
+      needIndex(launch.kernel, kernels.length, `step "${name}", launch ${i}: kernel`);
+      for (const buffer of launch.buffers) needIndex(buffer, buffers.length, `step "${name}", launch ${i}: buffer`);
+    }
+  }
+  for (const weight of weights) {
+    needIndex(weight.buffer, buffers.length, "weights: buffer");
+    const { name, bytes } = buffers[weight.buffer]!;
+    for (const [shard, offset, length, target] of weight.pieces) {
+      needIndex(shard, shards.length, `weight "${name}": shard`);
+      const held = shards[shard]!.bytes;
+      if (offset + length > held) fail(`weight "${name}": a piece ends at byte ${offset + length} of a shard of ${held} bytes`);
+      if (target + length > bytes) fail(`weight "${name}": a piece ends at byte ${target + length} of a buffer of ${bytes} bytes`);
+    }
+  }
+  for (const { name, slots, slot_bytes, slot_tile } of buffers) {
+    if (slots !== undefined && !(slot_bytes! > 0 && slot_tile! > 0)) fail(`buffer "${name}": slots need slot_bytes and slot_tile`);
+  }
+  if (!buffers.some((buffer) => buffer.kind === "logits")) fail("there is no buffer of kind logits");
+}
+
+function checkState(manifest: Manifest, fail: (problem: string) => never): void {
+  const { buffer, fields } = manifest.state;
+  const spec = manifest.buffers[buffer];
+  if (spec?.kind !== "state") return fail(`state.buffer is ${buffer}, which is no buffer of kind state`);
+  for (const field of STATE_FIELDS) {
+    if (typeof fields[field] !== "number") fail(`state.fields.${field} is missing`);
+  }
+  const largest = Math.max(...manifest.prefill);
+  const end = 4 * (fields.tokens + largest);
+  if (end > spec.bytes) fail(`the state holds ${spec.bytes} bytes, but chunks of ${largest} tokens need ${end}`);
+  const stops = manifest.tokenizer.stop.length;
+  if (stops > MAX_STOP_TOKENS) fail(`tokenizer.stop holds ${stops} ids, at most ${MAX_STOP_TOKENS} can be used`);
+}
+
+function kindOf(value: unknown): string {
+  return value === null ? "null" : Array.isArray(value) ? "array" : typeof value;
+}

@@ -1,0 +1,115 @@
+/** Types of model.json, key by key as in docs/artifact.md. */
+
+export const SCHEMA = 1;
+
+export interface Manifest {
+  schema: number;
+  generator: string;
+  name: string;
+  title: string;
+  architecture: string;
+  chat: boolean;
+  license: License;
+  facts: Record<string, number | string>;
+  context: number;
+  quantization: Quantization;
+  tokenizer: TokenizerFacts;
+  chat_template: string | null;
+  limits: Record<string, number>;
+  prefill: number[];
+  state: { buffer: number; fields: Record<StateField, number> };
+  buffers: BufferSpec[];
+  kernels: KernelSpec[];
+  steps: Record<string, Launch[]>;
+  shards: Shard[];
+  weights: Weight[];
+}
+
+export interface License {
+  name: string;
+  url: string;
+  file: string;
+}
+
+export interface Quantization {
+  requested: string;
+  formats: Record<string, { tensors: number; bytes: number }>;
+}
+
+export interface TokenizerFacts {
+  file: string;
+  add_bos: boolean;
+  bos: number | null;
+  stop: number[];
+}
+
+export type BufferKind = "weight" | "cache" | "state" | "activation" | "logits";
+
+export interface BufferSpec {
+  name: string;
+  kind: BufferKind;
+  bytes: number;
+  /** Only of linear caches: most slots, bytes of one, and the number that allocations are a multiple of. */
+  slots?: number;
+  slot_bytes?: number;
+  slot_tile?: number;
+}
+
+export interface KernelSpec {
+  name: string;
+  file: string;
+  entry: string;
+  workgroup: [number, number, number];
+}
+
+export interface Launch {
+  kernel: number;
+  grid: [number, number, number];
+  buffers: number[];
+}
+
+export interface Shard {
+  file: string;
+  bytes: number;
+  sha256: string;
+}
+
+/** A piece is [shard, offset in shard, bytes, offset in buffer]. */
+export type Piece = [number, number, number, number];
+
+export interface Weight {
+  buffer: number;
+  pieces: Piece[];
+}
+
+export const STATE_FIELDS = [
+  "position",
+  "length",
+  "generated",
+  "finished",
+  "temperature",
+  "top_k",
+  "top_p",
+  "min_p",
+  "seed",
+  "stop_count",
+  "stop",
+  "output",
+  "tokens",
+] as const;
+
+export type StateField = (typeof STATE_FIELDS)[number];
+
+/** Lengths of the two arrays in the state, fixed by the schema. */
+export const MAX_STOP_TOKENS = 16;
+export const OUTPUT_RING = 64;
+
+/** Bytes of all shards, which is what a visitor downloads beside a few small files. */
+export function weightBytes(manifest: Manifest): number {
+  return manifest.shards.reduce((sum, shard) => sum + shard.bytes, 0);
+}
+
+/** Number of logits; `logits` is float32 [vocab]. */
+export function vocabularySize(manifest: Manifest): number {
+  return manifest.buffers.find((buffer) => buffer.kind === "logits")!.bytes / 4;
+}

@@ -1,0 +1,60 @@
+/** What the engine asks of a backend. One Program, replayed step by step; nothing here knows what runs it. */
+
+import type { Manifest } from "../artifact/manifest";
+import type { ShardSink } from "../artifact/shards";
+
+export type BackendName = "webgpu" | "wasm";
+
+/** How tokens are drawn; field by field the state words of docs/artifact.md. */
+export interface Sampling {
+  temperature: number;
+  top_k: number;
+  top_p: number;
+  min_p: number;
+  seed: number;
+  /** Token ids that end the answer, at most 16. */
+  stop: number[];
+}
+
+/** One drawn token, and whether a stop token has been drawn by now. */
+export interface Drawn {
+  token: number;
+  finished: boolean;
+}
+
+export interface BackendInfo {
+  name: BackendName;
+  /** Why this one was taken. */
+  reason: string;
+  /** The hardware, in its driver's words. */
+  adapter: string;
+}
+
+/** Files of the artifact as a backend reads them. */
+export interface ArtifactSource {
+  manifest: Manifest;
+  /** Text of a file of the artifact folder. */
+  text(file: string): Promise<string>;
+  onKernel(): void;
+}
+
+export interface Backend {
+  readonly info: BackendInfo;
+  readonly weights: ShardSink;
+  /** Makes room for all buffers; before `prepare`, and before a weight is written. */
+  allocate(): Promise<void>;
+  /** Resolves when all kernels can be launched. */
+  prepare(source: ArtifactSource): Promise<void>;
+  /** Forgets the conversation: position 0. */
+  start(sampling: Sampling): void;
+  /** Queues one chunk: `ids` (1 to `size`) from the current position on, by the step `prefill_size`; resolves when it has run. */
+  prefill(ids: readonly number[], size: number): Promise<void>;
+  /** Queues `tail` and `sample`; resolves with the first token. */
+  sample(): Promise<Drawn>;
+  /** Queues one decoded token; resolves with it. Several may be under way. */
+  decode(): Promise<Drawn>;
+  /** Queues `tail`; resolves with the logits of the last position. */
+  logits(): Promise<Float32Array<ArrayBuffer>>;
+  /** Frees all; pending promises reject. */
+  unload(): void;
+}

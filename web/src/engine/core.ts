@@ -1,0 +1,133 @@
+/** A loaded model that answers requests, one after the other. Runs in the worker. */
+
+import { type License, type Manifest, type Quantization, vocabularySize, weightBytes } from "../artifact/manifest";
+import type { BackendInfo, Sampling } from "../backend/backend";
+import { GemletError } from "../errors";
+import { cutPrompt } from "../generate/chunks";
+import { generate, type OnToken, type Outcome } from "../generate/generate";
+import { checkTokenIds } from "./check_params";
+import type { Model } from "./load";
+import type { ChatParams, CompletionParams, SamplingParams } from "./openai";
+
+export interface EngineInfo {
+  name: string;
+  title: string;
+  architecture: string;
+  /** False: a base model, which continues text. */
+  chat: boolean;
+  license: License;
+  facts: Record<string, number | string>;
+  /** Most tokens of a prompt and its answer together. */
+  context: number;
+  quantization: Quantization;
+  weight_bytes: number;
+  backend: BackendInfo;
+}
+
+/** Parameters that have been checked, without the signal. */
+export type GenerateRequest = { kind: "completion"; params: CompletionParams } | { kind: "chat"; params: ChatParams };
+
+export interface Logits {
+  ids: number[];
+  /** Lengths of the prefill chunks; default: as large as there are. */
+  chunks?: number[];
+}
+
+const GREEDY: Sampling = { temperature: 0, top_k: 0, top_p: 1, min_p: 0, seed: 0, stop: [] };
+
+export class Core {
+  readonly info: EngineInfo;
+  private last: Promise<unknown> = Promise.resolve();
+
+  constructor(private readonly model: Model) {
+    const { name, title, architecture, chat, license, facts, context, quantization } = model.manifest;
+    const backend = model.backend.info;
+    const weight_bytes = weightBytes(model.manifest);
+    this.info = { name, title, architecture, chat, license, facts, context, quantization, weight_bytes, backend };
+  }
+
+  /** float32 [vocabulary] for the last of `ids`, from an empty KV cache. Throws GemletError. */
+  async logits({ ids, chunks }: Logits): Promise<Float32Array<ArrayBuffer>> {
+    const { manifest, backend } = this.model;
+    checkTokenIds(ids, vocabularySize(manifest));
+    if (ids.length > manifest.context) throw overflow(ids.length, manifest);
+    const cut = cutPrompt(ids, manifest.prefill, chunks);
+    return this.enqueue(async () => {
+      backend.start(GREEDY);
+      for (const chunk of cut) await backend.prefill(chunk.ids, chunk.size);
+      return backend.logits();
+    });
+  }
+
+  /**
+   * Generates an answer; `onAccepted` is called with the prompt's length once the request is known to be right.
+   * Throws GemletError "bad-request" or "context-overflow" before that, "device-lost" or "gpu-error" after it.
+   */
+  async generate(
+    request: GenerateRequest,
+    onAccepted: (promptTokens: number) => void,
+    onToken: OnToken,
+    signal: AbortSignal,
+  ): Promise<Outcome> {
+    const { manifest, backend, tokenizer } = this.model;
+    const ids = this.promptIds(request);
+    const room = manifest.context - ids.length;
+    if (room < 1) throw overflow(ids.length, manifest);
+    const { params } = request;
+    onAccepted(ids.length);
+    const generation = {
+      ids,
+      sampling: samplingOf(params, manifest),
+      maxTokens: Math.min(params.max_tokens ?? room, room),
+      stopStrings: typeof params.stop === "string" ? [params.stop] : (params.stop ?? []),
+      signal,
+    };
+    return this.enqueue(() => generate(backend, manifest.prefill, (each) => tokenizer.decode(each), generation, onToken));
+  }
+
+  /** Frees the GPU's memory at once; requests under way reject. */
+  unload(): void {
+    this.model.backend.unload();
+  }
+
+  private promptIds(request: GenerateRequest): number[] {
+    const { manifest, tokenizer, chat } = this.model;
+    const { model } = request.params;
+    if (model !== undefined && model !== manifest.name) {
+      throw new GemletError("bad-request", `model: the loaded model is "${manifest.name}", found "${model}"`);
+    }
+    if (request.kind === "chat") {
+      if (chat) return chat.encode(request.params.messages);
+      throw new GemletError("bad-request", `messages: ${manifest.title} is a base model without a chat template; use completions`);
+    }
+    const { prompt } = request.params;
+    const ids = typeof prompt === "string" ? tokenizer.withBos(tokenizer.encode(prompt)) : prompt;
+    checkTokenIds(ids, vocabularySize(manifest));
+    return ids;
+  }
+
+  private enqueue<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.last.then(work);
+    this.last = result.catch(() => undefined);
+    return result;
+  }
+}
+
+function samplingOf(params: SamplingParams, manifest: Manifest): Sampling {
+  return {
+    temperature: params.temperature ?? 1,
+    top_k: params.top_k ?? 0,
+    top_p: params.top_p ?? 1,
+    min_p: params.min_p ?? 0,
+    seed: params.seed ?? crypto.getRandomValues(new Uint32Array(1))[0]!,
+    stop: params.ignore_eos ? [] : manifest.tokenizer.stop,
+  };
+}
+
+function overflow(length: number, manifest: Manifest): GemletError {
+  return new GemletError(
+    "context-overflow",
+    `the prompt has ${length} tokens, but the context holds ${manifest.context} for prompt and answer together; ` +
+      "shorten the prompt, or compile the model with a larger context",
+  );
+}

@@ -1,0 +1,72 @@
+/** The public engine: starts the worker and speaks OpenAI's shapes. */
+
+import type { BackendRequest } from "../backend/choose";
+import { GemletError } from "../errors";
+import { type ChatCompletions, chatCompletions, type TextCompletions, textCompletions } from "./completions";
+import type { EngineInfo } from "./core";
+import type { Progress } from "./load";
+import { RpcClient } from "./rpc";
+
+export interface LoadOptions {
+  /** Default "auto". */
+  backend?: BackendRequest;
+  onProgress?: (progress: Progress) => void;
+  /** Ends the loading with GemletError "aborted". */
+  signal?: AbortSignal;
+}
+
+export class Engine {
+  /** `chat.completions.create` answers a conversation by the model's own chat template. */
+  readonly chat: { completions: ChatCompletions };
+  /** `completions.create` continues a text or a list of token ids. */
+  readonly completions: TextCompletions;
+
+  private constructor(
+    /** The model, its licence, its limits, and what runs it. */
+    readonly info: EngineInfo,
+    private readonly worker: Worker,
+    private readonly rpc: RpcClient,
+  ) {
+    this.chat = { completions: chatCompletions(rpc, info.name) };
+    this.completions = textCompletions(rpc, info.name);
+  }
+
+  /**
+   * Loads the artifact in `folder` (an address, relative to the page) into a worker of its own.
+   *
+   * Throws GemletError: "network" and "bad-artifact" name the file; "no-backend" and "device-limits" say what is missing
+   * here; "gpu-error" names the kernel; "aborted".
+   */
+  static async load(folder: string, options: LoadOptions = {}): Promise<Engine> {
+    const { backend = "auto", onProgress, signal } = options;
+    const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module", name: "gemlet" });
+    const rpc = new RpcClient(worker);
+    worker.addEventListener("error", ({ message }) => {
+      rpc.fail(new GemletError("worker-failed", `the engine's worker failed: ${message || "its script did not load"}`));
+    });
+    try {
+      const address = new URL(folder.endsWith("/") ? folder : `${folder}/`, document.baseURI).href;
+      const info = await rpc.call("load", { folder: address, backend }, onProgress, signal);
+      return new Engine(info, worker, rpc);
+    } catch (error) {
+      worker.terminate();
+      throw error;
+    }
+  }
+
+  /**
+   * Logits of the token after `tokenIds`, float32 [vocabulary], computed from an empty KV cache. `chunks` forces the
+   * lengths of the prefill chunks, which add up to the number of ids.
+   *
+   * Throws GemletError "bad-request" or "context-overflow".
+   */
+  logits(tokenIds: ArrayLike<number>, { chunks }: { chunks?: number[] } = {}): Promise<Float32Array<ArrayBuffer>> {
+    return this.rpc.call("logits", { ids: Array.from(tokenIds), ...(chunks && { chunks }) });
+  }
+
+  /** Frees the GPU's memory and ends the worker. What is under way, and each later call, throws GemletError "unloaded". */
+  async unload(): Promise<void> {
+    await this.rpc.call("unload", null).finally(() => this.worker.terminate());
+    this.rpc.fail(new GemletError("unloaded", "the engine was unloaded"));
+  }
+}

@@ -1,0 +1,86 @@
+/** The shapes of OpenAI's API that the engine takes and gives. */
+
+import type { FinishReason } from "../generate/generate";
+import type { ChatMessage } from "../text/chat";
+
+export type { ChatMessage, FinishReason };
+
+export interface SamplingParams {
+  /** Default: until the model stops or the context is full. */
+  max_tokens?: number;
+  /** 0 is greedy. Default 1. */
+  temperature?: number;
+  /** 0 is off, the default. */
+  top_k?: number;
+  /** 1 is off, the default. */
+  top_p?: number;
+  /** 0 is off, the default. */
+  min_p?: number;
+  /** 0 to 2^32 - 1. The same seed, prompt and settings give the same text. Default: a new one each time. */
+  seed?: number;
+  /** Text that ends the answer and is not part of it. */
+  stop?: string | string[];
+  /** Goes on after the model's stop tokens. */
+  ignore_eos?: boolean;
+  /** Adds `token_ids` to each choice: all that were drawn, a final stop token too. */
+  return_token_ids?: boolean;
+  stream?: boolean;
+  stream_options?: { include_usage?: boolean };
+  /** Where given, it must be the loaded model's name. */
+  model?: string;
+  /** Ends the generation with finish_reason "abort"; the engine can be used on. */
+  signal?: AbortSignal;
+}
+
+export interface CompletionParams extends SamplingParams {
+  /** Text, in which special tokens are recognised and to which the BOS is added, or token ids, which are used as they are. */
+  prompt: string | number[];
+}
+
+export interface ChatParams extends SamplingParams {
+  messages: ChatMessage[];
+}
+
+export interface Usage {
+  prompt_tokens: number;
+  completion_tokens: number;
+  total_tokens: number;
+  gemlet: { prefill_tokens_per_second: number; decode_tokens_per_second: number; time_to_first_token_ms: number };
+}
+
+interface Common {
+  id: string;
+  created: number;
+  model: string;
+}
+
+interface Choice {
+  index: 0;
+  logprobs: null;
+  token_ids?: number[];
+}
+
+export interface Completion extends Common {
+  object: "text_completion";
+  choices: (Choice & { text: string; finish_reason: FinishReason })[];
+  usage: Usage;
+}
+
+/** `choices` is empty in the last chunk of a stream with `include_usage`, which carries the usage. */
+export interface CompletionChunk extends Common {
+  object: "text_completion";
+  choices: (Choice & { text: string; finish_reason: FinishReason | null })[];
+  usage?: Usage | null;
+}
+
+export interface ChatCompletion extends Common {
+  object: "chat.completion";
+  choices: (Choice & { message: { role: "assistant"; content: string; refusal: null }; finish_reason: FinishReason })[];
+  usage: Usage;
+}
+
+export interface ChatCompletionChunk extends Common {
+  object: "chat.completion.chunk";
+  choices: (Choice & { delta: { role?: "assistant"; content?: string }; finish_reason: FinishReason | null })[];
+  usage?: Usage | null;
+}

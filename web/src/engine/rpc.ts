@@ -1,0 +1,128 @@
+/** Calls into the worker: a request, events while it runs, and one result or error. Typed by `Methods`. */
+
+import { type ErrorCode, GemletError } from "../errors";
+import type { BackendRequest } from "../backend/choose";
+import type { Outcome } from "../generate/generate";
+import type { EngineInfo, GenerateRequest, Logits } from "./core";
+import type { Progress } from "./load";
+
+export type GenerateEvent = { promptTokens: number } | { token: number | null; text: string };
+
+/** What the worker can do: name to arguments, events and result. */
+export interface Methods {
+  load: { args: { folder: string; backend: BackendRequest }; event: Progress; result: EngineInfo };
+  logits: { args: Logits; event: never; result: Float32Array<ArrayBuffer> };
+  generate: { args: GenerateRequest; event: GenerateEvent; result: Outcome };
+  unload: { args: null; event: never; result: null };
+}
+
+export type Method = keyof Methods;
+
+type Handlers = {
+  [M in Method]: (
+    args: Methods[M]["args"],
+    onEvent: (event: Methods[M]["event"]) => void,
+    signal: AbortSignal,
+  ) => Promise<Methods[M]["result"]>;
+};
+
+type ToWorker = { id: number; method: Method; args: unknown } | { id: number; abort: true };
+type FromWorker =
+  | { id: number; event: unknown }
+  | { id: number; result: unknown }
+  | { id: number; error: { code: ErrorCode | null; message: string } };
+
+/** Both ends of it: a Worker, a worker's own global scope, or a MessagePort. */
+export interface Endpoint {
+  postMessage(message: unknown, transfer: Transferable[]): void;
+  addEventListener(type: "message", listener: (event: MessageEvent) => void): void;
+}
+
+interface Call {
+  resolve(result: unknown): void;
+  reject(error: Error): void;
+  onEvent(event: unknown): void;
+}
+
+export class RpcClient {
+  private readonly calls = new Map<number, Call>();
+  private nextId = 0;
+  private failure: Error | undefined;
+
+  constructor(private readonly endpoint: Endpoint) {
+    endpoint.addEventListener("message", ({ data }) => this.receive(data as FromWorker));
+  }
+
+  call<M extends Method>(
+    method: M,
+    args: Methods[M]["args"],
+    onEvent: (event: Methods[M]["event"]) => void = () => undefined,
+    signal?: AbortSignal,
+  ): Promise<Methods[M]["result"]> {
+    if (this.failure) return Promise.reject(this.failure);
+    const id = this.nextId++;
+    const abort = (): void => this.post({ id, abort: true });
+    const result = new Promise<Methods[M]["result"]>((resolve, reject) => {
+      this.calls.set(id, {
+        resolve: resolve as (result: unknown) => void,
+        reject,
+        onEvent: onEvent as (event: unknown) => void,
+      });
+    });
+    this.post({ id, method, args });
+    if (signal?.aborted) abort();
+    signal?.addEventListener("abort", abort);
+    return result.finally(() => signal?.removeEventListener("abort", abort));
+  }
+
+  /** Rejects all calls, those to come too. */
+  fail(error: Error): void {
+    this.failure = error;
+    for (const call of this.calls.values()) call.reject(error);
+    this.calls.clear();
+  }
+
+  private receive(message: FromWorker): void {
+    const call = this.calls.get(message.id);
+    if (!call) return;
+    if ("event" in message) return call.onEvent(message.event);
+    this.calls.delete(message.id);
+    if ("result" in message) return call.resolve(message.result);
+    const { code, message: text } = message.error;
+    call.reject(code === null ? new Error(text) : new GemletError(code, text));
+  }
+
+  private post(message: ToWorker): void {
+    this.endpoint.postMessage(message, []);
+  }
+}
+
+/** Answers calls at this end. Errors keep the code of a GemletError. */
+export function serveRpc(endpoint: Endpoint, handlers: Handlers): void {
+  const running = new Map<number, AbortController>();
+  const post = (message: FromWorker, transfer: Transferable[] = []): void => endpoint.postMessage(message, transfer);
+
+  const run = async ({ id, method, args }: { id: number; method: Method; args: unknown }): Promise<void> => {
+    const controller = new AbortController();
+    running.set(id, controller);
+    const handler = handlers[method] as (
+      args: unknown,
+      onEvent: (event: unknown) => void,
+      signal: AbortSignal,
+    ) => Promise<unknown>;
+    try {
+      const result = await handler(args, (event) => post({ id, event }), controller.signal);
+      post({ id, result }, result instanceof Float32Array ? [result.buffer] : []);
+    } catch (error) {
+      const code = error instanceof GemletError ? error.code : null;
+      post({ id, error: { code, message: error instanceof Error ? error.message : String(error) } });
+    } finally {
+      running.delete(id);
+    }
+  };
+  endpoint.addEventListener("message", ({ data }) => {
+    const message = data as ToWorker;
+    if ("abort" in message) running.get(message.id)?.abort();
+    else void run(message);
+  });
+}

@@ -1,0 +1,33 @@
+/** The worker's entry: one model, served over RPC. */
+
+import { GemletError } from "../errors";
+import { Core } from "./core";
+import { loadModel } from "./load";
+import { type Endpoint, serveRpc } from "./rpc";
+
+let core: Core | undefined;
+
+function loaded(): Core {
+  if (!core) throw new GemletError("unloaded", "no model is loaded");
+  return core;
+}
+
+serveRpc(globalThis as unknown as Endpoint, {
+  async load({ folder, backend }, onProgress, signal) {
+    core = new Core(await loadModel(folder, backend, onProgress, signal));
+    return core.info;
+  },
+  logits: async (request) => loaded().logits(request),
+  generate: async (request, onEvent, signal) =>
+    loaded().generate(
+      request,
+      (promptTokens) => onEvent({ promptTokens }),
+      (token, text) => onEvent({ token, text }),
+      signal,
+    ),
+  async unload() {
+    core?.unload();
+    core = undefined;
+    return null;
+  },
+});

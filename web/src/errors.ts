@@ -1,0 +1,29 @@
+/** The one error class of the engine: `code` is for programs, `message` for people. */
+
+export type ErrorCode =
+  | "aborted" // the caller's AbortSignal
+  | "bad-artifact" // the model's folder does not hold what docs/artifact.md says
+  | "bad-request" // a parameter is wrong or not supported
+  | "context-overflow" // the prompt does not fit
+  | "device-limits" // the GPU offers less than the model needs
+  | "device-lost"
+  | "gpu-error" // a shader, a pipeline or memory
+  | "network"
+  | "no-backend" // nothing here can run this artifact
+  | "unloaded" // the engine was told to unload
+  | "worker-failed";
+
+export class GemletError extends Error {
+  constructor(
+    readonly code: ErrorCode,
+    message: string,
+  ) {
+    super(message);
+    this.name = "GemletError";
+  }
+}
+
+/** Throws GemletError "aborted" where the signal has fired. */
+export function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw new GemletError("aborted", "loading was aborted by the caller's signal");
+}

@@ -1,0 +1,4 @@
+/** The page's entry. */
+
+import "./page.css";
+import "./app";

@@ -1,0 +1,76 @@
+/** `<gemlet-model-card>`: what the loaded model is, what runs it, and the licence of its weights. */
+
+import { css, html, LitElement, nothing } from "lit";
+import { customElement, property } from "lit/decorators.js";
+import type { EngineInfo } from "../engine/core";
+import { formatBytes, formatCount, formatKey } from "./format";
+import { controls } from "./styles";
+
+@customElement("gemlet-model-card")
+export class ModelCard extends LitElement {
+  static override styles = [
+    controls,
+    css`
+      summary {
+        cursor: pointer;
+        font-weight: 650;
+      }
+      dl {
+        display: grid;
+        grid-template-columns: auto 1fr;
+        gap: 0.3rem 1rem;
+        margin: 0.9rem 0 0;
+        font-size: 0.88rem;
+      }
+      dt {
+        color: var(--muted);
+      }
+      dd {
+        margin: 0;
+        text-align: right;
+        overflow-wrap: anywhere;
+      }
+      .license {
+        margin: 0.9rem 0 0;
+        padding-top: 0.8rem;
+        border-top: 1px solid var(--line);
+        font-size: 0.88rem;
+      }
+    `,
+  ];
+
+  @property({ attribute: false }) info!: EngineInfo;
+  @property({ type: Boolean }) open = false;
+
+  override render() {
+    const { title, chat, facts, context, quantization, weight_bytes, backend } = this.info;
+    const rows: [string, string][] = [
+      ["Kind", chat ? "Chat model" : "Base model: it continues text"],
+      ...Object.entries(facts).map(([key, value]): [string, string] => [
+        formatKey(key),
+        typeof value === "number" ? formatCount(value) : value,
+      ]),
+      ["Context here", formatCount(context)],
+      ["Weights", `${formatBytes(weight_bytes)} · ${Object.keys(quantization.formats).sort().join(", ")}`],
+      ["Runs on", `${backend.name === "webgpu" ? "WebGPU" : "WebAssembly"}, ${backend.adapter}`],
+    ];
+    return html`
+      <details class="card" ?open=${this.open}>
+        <summary>${title}</summary>
+        <dl>${rows.map(([key, value]) => html`<dt>${key}</dt><dd>${value}</dd>`)}</dl>
+        ${this.renderLicense()}
+      </details>
+    `;
+  }
+
+  private renderLicense() {
+    const { name, license } = this.info;
+    const known = license.url ? html`<a href=${license.url} target="_blank" rel="noopener">${license.name}</a>` : license.name;
+    return html`
+      <p class="license">
+        Licence of the weights: ${known}
+        ${license.file ? html` · <a href="models/${name}/${license.file}" target="_blank">read it</a>` : nothing}
+      </p>
+    `;
+  }
+}

@@ -1,0 +1,49 @@
+/** Finds the GPU and opens a device with the limits that the manifest asks for. */
+
+import type { Manifest } from "../artifact/manifest";
+import { GemletError } from "../errors";
+
+export interface OpenDevice {
+  device: GPUDevice;
+  adapter: string;
+}
+
+const BROWSERS =
+  "WebGPU is in Chrome and Edge 113 or newer (Android: Chrome 121), Safari 26, and Firefox 141 on Windows or 145 on macOS";
+
+/**
+ * Throws GemletError "no-backend" where there is no WebGPU or no adapter, "device-limits" where the adapter offers less
+ * than `manifest.limits`, naming each with needed and offered.
+ */
+export async function openDevice(manifest: Manifest, gpu: GPU | undefined = navigator.gpu): Promise<OpenDevice> {
+  if (!gpu) {
+    const reason = globalThis.isSecureContext
+      ? "this browser has no WebGPU"
+      : "WebGPU needs a secure page (https, or localhost), and this page is not";
+    throw new GemletError("no-backend", `${reason}. ${BROWSERS}.`);
+  }
+  const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
+  if (!adapter) {
+    throw new GemletError(
+      "no-backend",
+      "this browser has WebGPU but offers no GPU for it. Update the graphics driver, and see that hardware acceleration " +
+        `is switched on in the browser's settings. ${BROWSERS}.`,
+    );
+  }
+  const offered = adapter.limits as unknown as Record<string, number | undefined>;
+  const missing = Object.entries(manifest.limits).filter(([name, needed]) => (offered[name] ?? 0) < needed);
+  if (missing.length > 0) {
+    const list = missing.map(([name, needed]) => `${name}: needed ${needed}, offered ${offered[name] ?? "nothing"}`);
+    throw new GemletError(
+      "device-limits",
+      `this GPU cannot run ${manifest.name}: ${list.join("; ")}. Take a smaller model, or compile it with a smaller context`,
+    );
+  }
+  const device = await adapter.requestDevice({ requiredLimits: manifest.limits });
+  return { device, adapter: describe(adapter.info) };
+}
+
+function describe(info: GPUAdapterInfo): string {
+  const words = [info.vendor, info.architecture, info.description || info.device].filter((word) => word);
+  return (words.join(" ") || "an unnamed GPU") + (info.isFallbackAdapter ? " (software)" : "");
+}

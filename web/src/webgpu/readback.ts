@@ -1,0 +1,38 @@
+/** Brings copies of a GPU buffer to the CPU, through staging buffers that are used again and again. */
+
+export class Readback {
+  private readonly free: GPUBuffer[] = [];
+  private readonly all: GPUBuffer[] = [];
+
+  constructor(
+    private readonly device: GPUDevice,
+    private readonly source: GPUBuffer,
+  ) {}
+
+  /** Adds the copy to `encoder`. Call the result after the submit: it resolves with the bytes. */
+  encode(encoder: GPUCommandEncoder): () => Promise<ArrayBuffer> {
+    const staging = this.free.pop() ?? this.allocate();
+    encoder.copyBufferToBuffer(this.source, 0, staging, 0, this.source.size);
+    return async () => {
+      await staging.mapAsync(GPUMapMode.READ);
+      const bytes = staging.getMappedRange().slice(0);
+      staging.unmap();
+      this.free.push(staging);
+      return bytes;
+    };
+  }
+
+  destroy(): void {
+    for (const buffer of this.all) buffer.destroy();
+  }
+
+  private allocate(): GPUBuffer {
+    const buffer = this.device.createBuffer({
+      label: `${this.source.label} read-back`,
+      size: this.source.size,
+      usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
+    });
+    this.all.push(buffer);
+    return buffer;
+  }
+}

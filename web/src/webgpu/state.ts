@@ -1,0 +1,48 @@
+/** The state words as the CPU writes and reads them (docs/artifact.md, "State words"). */
+
+import { type Manifest, OUTPUT_RING, type StateField } from "../artifact/manifest";
+import type { Drawn, Sampling } from "../backend/backend";
+
+export class State {
+  /** What is written to the GPU before a chunk: the whole buffer, since nothing there is older than the chunk. */
+  readonly bytes: ArrayBuffer;
+  private readonly fields: Record<StateField, number>;
+  private readonly ints: Int32Array;
+  private readonly uints: Uint32Array;
+  private readonly floats: Float32Array;
+
+  constructor(manifest: Manifest) {
+    this.bytes = new ArrayBuffer(manifest.buffers[manifest.state.buffer]!.bytes);
+    this.fields = manifest.state.fields;
+    this.ints = new Int32Array(this.bytes);
+    this.uints = new Uint32Array(this.bytes);
+    this.floats = new Float32Array(this.bytes);
+  }
+
+  start(sampling: Sampling): void {
+    this.ints.fill(0);
+    this.floats[this.fields.temperature] = sampling.temperature;
+    this.ints[this.fields.top_k] = sampling.top_k;
+    this.floats[this.fields.top_p] = sampling.top_p;
+    this.floats[this.fields.min_p] = sampling.min_p;
+    this.uints[this.fields.seed] = sampling.seed;
+    this.ints[this.fields.stop_count] = sampling.stop.length;
+    this.ints.set(sampling.stop, this.fields.stop);
+  }
+
+  setChunk(position: number, ids: readonly number[]): void {
+    this.ints[this.fields.position] = position;
+    this.ints[this.fields.length] = ids.length;
+    this.ints.set(ids, this.fields.tokens);
+  }
+
+  /** The newest token in a copy of the GPU's state. */
+  readDrawn(copy: ArrayBuffer): Drawn {
+    const ints = new Int32Array(copy);
+    const newest = ints[this.fields.generated]! - 1;
+    return {
+      token: ints[this.fields.output + (newest % OUTPUT_RING)]!,
+      finished: ints[this.fields.finished] !== 0,
+    };
+  }
+}

@@ -1,0 +1,143 @@
+/** Replays a Program on a WebGPU device. */
+
+import type { Manifest } from "../artifact/manifest";
+import type { ShardSink } from "../artifact/shards";
+import type { ArtifactSource, Backend, BackendInfo, Drawn, Sampling } from "../backend/backend";
+import { GemletError } from "../errors";
+import { Buffers } from "./buffers";
+import type { OpenDevice } from "./device";
+import { createPipelines } from "./kernels";
+import { Program } from "./program";
+import { Readback } from "./readback";
+import { State } from "./state";
+
+interface Loaded {
+  buffers: Buffers;
+  program: Program;
+  stateReadback: Readback;
+  logitsReadback: Readback;
+}
+
+export class WebGpuBackend implements Backend {
+  readonly info: BackendInfo;
+  readonly weights: ShardSink;
+  private readonly device: GPUDevice;
+  private readonly state: State;
+  private buffers: Buffers | undefined;
+  private loaded: Loaded | undefined;
+  /** Tokens whose KV is queued; the GPU's `position` once all that is queued has run. */
+  private position = 0;
+  private failure: GemletError | undefined;
+
+  constructor(
+    { device, adapter }: OpenDevice,
+    private readonly manifest: Manifest,
+    reason: string,
+  ) {
+    this.device = device;
+    this.info = { name: "webgpu", reason, adapter };
+    this.state = new State(manifest);
+    this.weights = {
+      write: (buffer, offset, bytes) => device.queue.writeBuffer(this.buffers!.gpu[buffer]!, offset, bytes),
+      flush: () => device.queue.onSubmittedWorkDone(),
+    };
+    void device.lost.then(({ reason, message }) => {
+      this.failure ??=
+        reason === "destroyed"
+          ? new GemletError("unloaded", "the engine was unloaded")
+          : new GemletError("device-lost", `the GPU was lost (${message || "no reason given"}); load the model again`);
+    });
+    device.onuncapturederror = ({ error }) => {
+      this.failure ??= new GemletError("gpu-error", `the GPU refused a command (${error.message}); load the model again`);
+    };
+  }
+
+  async allocate(): Promise<void> {
+    this.buffers = await Buffers.create(this.device, this.manifest);
+  }
+
+  async prepare(source: ArtifactSource): Promise<void> {
+    const pipelines = await createPipelines(this.device, source);
+    const { gpu } = this.buffers!;
+    this.device.pushErrorScope("validation");
+    const program = new Program(this.device, this.buffers!, pipelines, this.manifest.steps);
+    const error = await this.device.popErrorScope();
+    if (error) throw new GemletError("bad-artifact", `the buffers of a launch do not fit its kernel: ${error.message}`);
+    this.loaded = {
+      buffers: this.buffers!,
+      program,
+      stateReadback: new Readback(this.device, gpu[this.manifest.state.buffer]!),
+      logitsReadback: new Readback(this.device, gpu[this.manifest.buffers.findIndex(({ kind }) => kind === "logits")]!),
+    };
+  }
+
+  start(sampling: Sampling): void {
+    this.position = 0;
+    this.state.start(sampling);
+  }
+
+  prefill(ids: readonly number[], size: number): Promise<void> {
+    const { program, buffers } = this.need();
+    this.growCaches(this.position + size);
+    this.state.setChunk(this.position, ids);
+    this.device.queue.writeBuffer(buffers.gpu[this.manifest.state.buffer]!, 0, this.state.bytes);
+    const encoder = this.device.createCommandEncoder();
+    program.encode(encoder, `prefill_${size}`);
+    this.device.queue.submit([encoder.finish()]);
+    this.position += ids.length;
+    return this.device.queue.onSubmittedWorkDone();
+  }
+
+  sample(): Promise<Drawn> {
+    return this.draw("tail", "sample");
+  }
+
+  decode(): Promise<Drawn> {
+    this.growCaches(this.position + 1);
+    this.position += 1;
+    return this.draw("decode");
+  }
+
+  async logits(): Promise<Float32Array<ArrayBuffer>> {
+    return new Float32Array(await this.run(["tail"], this.need().logitsReadback));
+  }
+
+  unload(): void {
+    this.failure ??= new GemletError("unloaded", "the engine was unloaded");
+    this.loaded?.stateReadback.destroy();
+    this.loaded?.logitsReadback.destroy();
+    this.buffers?.destroy();
+    this.device.destroy();
+  }
+
+  private async draw(...steps: string[]): Promise<Drawn> {
+    return this.state.readDrawn(await this.run(steps, this.need().stateReadback));
+  }
+
+  /** Submits the steps and a copy of the read-back's buffer; resolves with its bytes. */
+  private async run(steps: string[], readback: Readback): Promise<ArrayBuffer> {
+    const { program } = this.need();
+    const encoder = this.device.createCommandEncoder();
+    for (const step of steps) program.encode(encoder, step);
+    const read = readback.encode(encoder);
+    this.device.queue.submit([encoder.finish()]);
+    const bytes = await read().catch(async (cause: Error) => {
+      // A lost device fails the map first and says why a moment later.
+      await Promise.race([this.device.lost, new Promise((resolve) => setTimeout(resolve, 100))]);
+      throw this.failure ?? new GemletError("gpu-error", `the GPU did not give its result: ${cause.message}`);
+    });
+    if (this.failure) throw this.failure;
+    return bytes;
+  }
+
+  private growCaches(tokens: number): void {
+    const { buffers, program } = this.need();
+    const replaced = buffers.ensureSlots(tokens);
+    if (replaced.size > 0) program.rebind(replaced);
+  }
+
+  private need(): Loaded {
+    if (this.failure) throw this.failure;
+    return this.loaded!;
+  }
+}

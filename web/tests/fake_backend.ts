@@ -1,0 +1,66 @@
+/** A backend that recites token ids, and remembers what it was asked. */
+
+import type { Backend, Drawn, Sampling } from "../src/backend/backend";
+
+export class FakeBackend implements Backend {
+  readonly info = { name: "webgpu" as const, reason: "a test", adapter: "none" };
+  readonly weights = { write: () => undefined, flush: async () => undefined };
+  /** Every call, in order: "start", "prefill 3/4", "sample", "decode", "logits". */
+  readonly calls: string[] = [];
+  readonly prompts: number[][] = [];
+  sampling: Sampling | undefined;
+  /** Steps that were queued and have not resolved. */
+  flying = 0;
+  mostFlying = 0;
+  /** Rejects the draw of this number. */
+  failAt = Infinity;
+  private drawn = 0;
+
+  constructor(private readonly script: readonly number[]) {}
+
+  async allocate(): Promise<void> {}
+  async prepare(): Promise<void> {}
+
+  start(sampling: Sampling): void {
+    this.calls.push("start");
+    this.sampling = sampling;
+    this.prompts.push([]);
+    this.drawn = 0;
+  }
+
+  async prefill(ids: readonly number[], size: number): Promise<void> {
+    this.calls.push(`prefill ${ids.length}/${size}`);
+    this.prompts.at(-1)!.push(...ids);
+  }
+
+  sample(): Promise<Drawn> {
+    this.calls.push("sample");
+    return this.draw();
+  }
+
+  decode(): Promise<Drawn> {
+    this.calls.push("decode");
+    return this.draw();
+  }
+
+  async logits(): Promise<Float32Array<ArrayBuffer>> {
+    this.calls.push("logits");
+    return new Float32Array([1, 2, 3]);
+  }
+
+  unload(): void {
+    this.calls.push("unload");
+  }
+
+  private async draw(): Promise<Drawn> {
+    const number = this.drawn++;
+    this.mostFlying = Math.max(this.mostFlying, ++this.flying);
+    await new Promise((resolve) => setTimeout(resolve, 1));
+    this.flying -= 1;
+    if (number >= this.failAt) throw new Error("the GPU is gone");
+    const stops = this.sampling!.stop;
+    const token = this.script[number % this.script.length]!;
+    const finished = this.script.slice(0, number + 1).some((each) => stops.includes(each));
+    return { token, finished };
+  }
+}

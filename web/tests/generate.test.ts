@@ -1,0 +1,113 @@
+import { describe, expect, test } from "vitest";
+import { cutPrompt } from "../src/generate/chunks";
+import { generate, type Generation } from "../src/generate/generate";
+import { FakeBackend } from "./fake_backend";
+
+const letters = (ids: readonly number[]): string => ids.map((id) => String.fromCharCode(97 + id)).join("");
+const STOP = 25;
+
+/** Generates from the recital of `script`; gives the outcome, the text, the tokens, and the backend. */
+async function run(script: number[], change: Partial<Generation> & { onToken?: (count: number) => void } = {}) {
+  const backend = new FakeBackend(script);
+  const tokens: number[] = [];
+  let text = "";
+  const generation: Generation = {
+    ids: [1, 2, 3],
+    sampling: { temperature: 0, top_k: 0, top_p: 1, min_p: 0, seed: 0, stop: [STOP] },
+    maxTokens: 100,
+    stopStrings: [],
+    signal: new AbortController().signal,
+    ...change,
+  };
+  const outcome = await generate(backend, [4, 16], letters, generation, (token, piece) => {
+    if (token !== null) tokens.push(token);
+    text += piece;
+    change.onToken?.(tokens.length);
+  });
+  return { backend, outcome, text, tokens };
+}
+
+describe("cutPrompt", () => {
+  const lengths = (count: number, forced?: number[]) =>
+    cutPrompt(Array.from({ length: count }, (_, i) => i), [4, 16], forced).map(({ ids, size }) => `${ids.length}/${size}`);
+
+  test("takes the largest chunks, and the smallest step for each", () => {
+    expect(lengths(1)).toEqual(["1/4"]);
+    expect(lengths(16)).toEqual(["16/16"]);
+    expect(lengths(37)).toEqual(["16/16", "16/16", "5/16"]);
+  });
+
+  test("keeps all ids in order", () => {
+    const ids = Array.from({ length: 37 }, (_, i) => i);
+    expect(cutPrompt(ids, [4, 16], [3, 16, 1, 16, 1]).flatMap((chunk) => chunk.ids)).toEqual(ids);
+  });
+
+  test("cuts as it is forced to", () => {
+    expect(lengths(26, [7, 16, 3])).toEqual(["7/16", "16/16", "3/4"]);
+  });
+
+  test.each([[[1, 1]], [[3, 0]], [[17]], [[1.5, 1.5]], [[]]])("refuses chunks %j of 3 tokens", (forced) => {
+    expect(() => lengths(3, forced)).toThrow(/expected lengths of 1 to 16 that add up to 3 tokens/);
+  });
+});
+
+describe("generate", () => {
+  test("ends at a stop token, which counts but has no text", async () => {
+    const { outcome, text, tokens } = await run([0, 1, STOP, 2, 3]);
+    expect(outcome).toMatchObject({ finishReason: "stop", completionTokens: 3 });
+    expect([text, tokens]).toEqual(["ab", [0, 1, STOP]]);
+  });
+
+  test("ends at max_tokens and queues no step beyond", async () => {
+    const { outcome, text, backend } = await run([0, 1, 2], { maxTokens: 5 });
+    expect(outcome).toMatchObject({ finishReason: "length", completionTokens: 5 });
+    expect(text).toBe("abcab");
+    expect(backend.calls.filter((call) => call === "decode").length).toBe(4);
+  });
+
+  test("prefills in chunks, and runs the tail after the last alone", async () => {
+    const { backend } = await run([STOP], { ids: Array.from({ length: 18 }, (_, i) => i), maxTokens: 1 });
+    expect(backend.calls).toEqual(["start", "prefill 16/16", "prefill 2/4", "sample"]);
+  });
+
+  test("keeps two steps in flight, and none when it is done", async () => {
+    const { backend } = await run([0, 1, 2, 3, 4, 5, STOP]);
+    expect([backend.mostFlying, backend.flying]).toEqual([2, 0]);
+  });
+
+  test("ends at a stop string across tokens, and shows no part of it", async () => {
+    const { outcome, text } = await run([0, 1, 2, 3, 4], { stopStrings: ["cd"] });
+    expect(outcome).toMatchObject({ finishReason: "stop", completionTokens: 4 });
+    expect(text).toBe("ab");
+  });
+
+  test("shows text that was held back for a stop string that never came", async () => {
+    expect((await run([0, 1, 2, STOP], { stopStrings: ["cz"] })).text).toBe("abc");
+    expect((await run([0, 1, 2], { stopStrings: ["cz"], maxTokens: 3 })).text).toBe("abc");
+  });
+
+  test("stops when the signal fires, shows no surplus, and leaves nothing in flight", async () => {
+    const aborter = new AbortController();
+    const { outcome, tokens, backend } = await run([0, 1, 2], {
+      signal: aborter.signal,
+      onToken: (count) => count === 3 && aborter.abort(),
+    });
+    expect(outcome).toMatchObject({ finishReason: "abort", completionTokens: 3 });
+    expect([tokens, backend.flying]).toEqual([[0, 1, 2], 0]);
+  });
+
+  test("does nothing but start where the signal has fired before", async () => {
+    const { outcome, backend } = await run([0], { signal: AbortSignal.abort() });
+    expect(outcome).toMatchObject({ finishReason: "abort", completionTokens: 0 });
+    expect(backend.calls).toEqual(["start"]);
+  });
+
+  test("passes on what fails in the backend", async () => {
+    const backend = new FakeBackend([0]);
+    backend.failAt = 2;
+    const sampling = { temperature: 0, top_k: 0, top_p: 1, min_p: 0, seed: 0, stop: [] };
+    const signal = new AbortController().signal;
+    const answer = generate(backend, [4], letters, { ids: [1], sampling, maxTokens: 9, stopStrings: [], signal }, () => undefined);
+    await expect(answer).rejects.toThrow("the GPU is gone");
+  });
+});

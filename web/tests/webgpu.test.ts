@@ -1,0 +1,127 @@
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { Buffers } from "../src/webgpu/buffers";
+import { openDevice } from "../src/webgpu/device";
+import { State } from "../src/webgpu/state";
+import { type FakeBuffer, FakeDevice, fakeGpu } from "./fake_gpu";
+import { CONTEXT, makeArtifact } from "./fixture";
+
+const { manifest } = await makeArtifact("abc");
+const CACHE = 1;
+
+beforeAll(() => vi.stubGlobal("GPUBufferUsage", { STORAGE: 1, COPY_SRC: 2, COPY_DST: 4, MAP_READ: 8 }));
+afterAll(() => vi.unstubAllGlobals());
+
+describe("openDevice", () => {
+  test("asks for the manifest's limits, and describes the adapter", async () => {
+    const { gpu, requested } = fakeGpu(manifest.limits);
+    expect((await openDevice(manifest, gpu)).adapter).toBe("acme one (software)");
+    expect(requested).toEqual([{ requiredLimits: manifest.limits }]);
+  });
+
+  test("names each limit that is missing, needed and offered, and no other", async () => {
+    const { gpu, requested } = fakeGpu({ ...manifest.limits, maxStorageBufferBindingSize: 1024 });
+    const opening = openDevice(manifest, gpu);
+    await expect(opening).rejects.toMatchObject({
+      code: "device-limits",
+      message: expect.stringContaining("maxStorageBufferBindingSize: needed 1048576, offered 1024"),
+    });
+    await expect(opening).rejects.not.toMatchObject({ message: expect.stringContaining("maxStorageBuffersPerShaderStage") });
+    expect(requested).toEqual([]);
+  });
+
+  test("says which browsers have WebGPU where this one has not", async () => {
+    vi.stubGlobal("isSecureContext", true);
+    vi.stubGlobal("navigator", {});
+    await expect(openDevice(manifest)).rejects.toMatchObject({
+      code: "no-backend",
+      message: expect.stringMatching(/this browser has no WebGPU\..*Chrome.*Safari.*Firefox/),
+    });
+  });
+
+  test("says that there is no adapter where there is none", async () => {
+    await expect(openDevice(manifest, fakeGpu(null).gpu)).rejects.toThrow(/offers no GPU.*hardware acceleration/);
+  });
+});
+
+describe("Buffers", () => {
+  const create = async () => {
+    const buffers = await Buffers.create(new FakeDevice().asGpu(), manifest);
+    return { buffers, cache: () => buffers.gpu[CACHE] as unknown as FakeBuffer };
+  };
+
+  test("starts linear caches small and the rest in full", async () => {
+    const { buffers } = await create();
+    expect(buffers.gpu.map((buffer) => buffer.size)).toEqual(
+      manifest.buffers.map((spec, index) => (index === CACHE ? 4 * 1024 : spec.bytes)),
+    );
+  });
+
+  test("leaves caches alone that are large enough", async () => {
+    const { buffers, cache } = await create();
+    const before = cache();
+    expect(buffers.ensureSlots(1024)).toEqual(new Set());
+    expect(cache()).toBe(before);
+  });
+
+  test("doubles a cache until it is large enough, keeps its bytes, and frees the old one", async () => {
+    const { buffers, cache } = await create();
+    const before = cache();
+    before.bytes.set([1, 2, 3], 4093);
+    expect(buffers.ensureSlots(1025)).toEqual(new Set([CACHE]));
+    expect(cache().size).toBe(4 * 2048);
+    expect([...cache().bytes.subarray(4092, 4097)]).toEqual([0, 1, 2, 3, 0]);
+    expect(before.destroyed).toBe(true);
+    expect(buffers.ensureSlots(2049)).toEqual(new Set([CACHE]));
+    expect(cache().size).toBe(4 * CONTEXT);
+  });
+
+  test("never makes a cache larger than it may be", async () => {
+    const { buffers, cache } = await create();
+    buffers.ensureSlots(10 * CONTEXT);
+    expect(cache().size).toBe(4 * CONTEXT);
+    expect(buffers.ensureSlots(10 * CONTEXT)).toEqual(new Set());
+  });
+
+  test("allocates whole tiles", async () => {
+    const odd = structuredClone(manifest);
+    Object.assign(odd.buffers[CACHE]!, { slots: 2970, slot_tile: 330 });
+    const buffers = await Buffers.create(new FakeDevice().asGpu(), odd);
+    expect(buffers.gpu[CACHE]!.size).toBe(4 * 1320);
+    buffers.ensureSlots(1321);
+    expect(buffers.gpu[CACHE]!.size).toBe(4 * 2640);
+  });
+
+  test("says how much memory the GPU did not give", async () => {
+    const device = new FakeDevice();
+    device.errors = [null, { message: "no room" }];
+    const creating = Buffers.create(device.asGpu(), manifest);
+    await expect(creating).rejects.toMatchObject({ code: "gpu-error", message: expect.stringMatching(/1 MiB.*no room/) });
+  });
+});
+
+describe("State", () => {
+  test("puts each field at its word, in its type", () => {
+    const state = new State(manifest);
+    state.start({ temperature: 0.5, top_k: 3, top_p: 0.25, min_p: 0.125, seed: 0xffffffff, stop: [7, 8] });
+    state.setChunk(5, [10, 11, 12]);
+    const ints = new Int32Array(state.bytes);
+    const floats = new Float32Array(state.bytes);
+    expect([...ints.subarray(0, 4)]).toEqual([5, 3, 0, 0]);
+    expect([floats[4], ints[5], floats[6], floats[7]]).toEqual([0.5, 3, 0.25, 0.125]);
+    expect(new Uint32Array(state.bytes)[8]).toBe(0xffffffff);
+    expect([...ints.subarray(9, 13)]).toEqual([2, 7, 8, 0]);
+    expect([...ints.subarray(92, 96)]).toEqual([10, 11, 12, 0]);
+  });
+
+  test("reads the newest token from the ring, also after its end", () => {
+    const state = new State(manifest);
+    const copy = new Int32Array(state.bytes.byteLength / 4);
+    copy[26 + 1] = 99;
+    for (const generated of [2, 66]) {
+      copy[2] = generated;
+      expect(state.readDrawn(copy.buffer)).toEqual({ token: 99, finished: false });
+    }
+    copy[3] = 1;
+    expect(state.readDrawn(copy.buffer).finished).toBe(true);
+  });
+});
