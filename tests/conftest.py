@@ -5,6 +5,7 @@ from playwright.sync_api import sync_playwright
 from compiler.setup.chromium import find_chromium
 from tests.fixtures.default_model import default_model  # noqa: F401  (a fixture)
 from tests.fixtures.gpu import Gpu
+from tests.fixtures.random_models import checkpoints, random_models  # noqa: F401  (fixtures)
 
 # WebGPU on a machine without a GPU: Dawn on SwiftShader. The other flags keep Chromium off the network.
 CHROMIUM_FLAGS = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--no-sandbox", "--disable-quic", "--no-first-run",
@@ -25,3 +26,7 @@ def gpu(browser):
     page = browser.new_page()
     yield Gpu(page)
     page.close()
+
+
+def pytest_addoption(parser):
+    parser.addoption("--update-picture", action="store_true", help="write docs/page.png from the test of the page")

@@ -1,0 +1,42 @@
+"""Sites in a browser: small random checkpoints in several shapes and formats, and the default model."""
+import pytest
+
+from compiler.default_site import NAME
+from compiler.serve import serving
+from tests.fixtures.random_models import CHAT_TEMPLATE, MODELS  # noqa: F401  (also for the tests)
+from tests.fixtures.sites import EnginePage, add_model, add_page
+
+
+@pytest.fixture(scope="session")
+def site(random_models):
+    """The site's folder: the page, and every model of MODELS."""
+    add_page(random_models)
+    return random_models
+
+
+@pytest.fixture(scope="session")
+def address(site):
+    with serving(site) as url:
+        yield url
+
+
+@pytest.fixture
+def engine(browser, address):
+    page = EnginePage(browser, address)
+    yield page
+    page.close()
+
+
+@pytest.fixture(scope="session")
+def default_site(default_model, tmp_path_factory):
+    """The folder of a site with the default model alone, as a bare `python build.py` makes it."""
+    folder = tmp_path_factory.mktemp("default_site")
+    add_model(folder, default_model, NAME)
+    add_page(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def default_address(default_site):
+    with serving(default_site) as url:
+        yield url
