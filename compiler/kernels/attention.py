@@ -8,7 +8,7 @@ way in. Masking is by position, so the order of a ring does not matter.
 from tvm.script import tirx as T
 
 from ..state import STATE
-from .kernel import TILE, Kernel, Parameter, ceil_div
+from .kernel import TILE, Kernel, Parameter, ceil_div, exact, number_name
 from .position import end_position, row_position, slot_position, slots_in_use
 from .rope import DIGIT, rotate
 
@@ -33,7 +33,7 @@ def attention_kernel(tokens: int, heads: int, kv_heads: int, head_size: int, str
     reach = window or 2**30
     turn = rotate(head_size)
     name = (f"attention_m{tokens}_h{heads}_{kv_heads}_d{head_size}_s{stride}_q{q_offset}" + (f"_ring{ring}" if ring else "")
-            + (f"_window{window}" if window else "") + ("" if q_norm else "_plain"))
+            + (f"_window{window}" if window else "") + f"_{number_name('scale', scale)}_" + (number_name("eps", eps) if q_norm else "plain"))
 
     def row_token(tile, r):
         """Token of row r, held inside the step for the rows that pad the last tile."""
@@ -48,7 +48,7 @@ def attention_kernel(tokens: int, heads: int, kv_heads: int, head_size: int, str
         turned = T.alloc_buffer((1,), "float32x4", scope="local")
         factor = T.alloc_buffer((1,), "float32", scope="local")
         if q_norm:
-            for r in T.unroll(rows):
+            for r in T.serial(rows):
                 start: T.int32 = query_start(tile, r, head)
                 total: T.float32 = T.float32(0)
                 for i in T.serial(T.truncdiv(vectors - tx + THREADS - 1, THREADS)):
@@ -56,15 +56,15 @@ def attention_kernel(tokens: int, heads: int, kv_heads: int, head_size: int, str
                     total = total + T.call_pure_extern("float32", "dot", x, x)
                 partial[r * THREADS + tx] = total
             T.tvm_storage_sync("shared")
-        for r in T.unroll(rows):
+        for r in T.serial(rows):
             start: T.int32 = query_start(tile, r, head)
             position: T.int32 = row_position(STATE_WORDS, row_token(tile, r), tokens)
-            factor[0] = T.float32(scale)
+            factor[0] = exact(scale)
             if q_norm:
                 total: T.float32 = T.float32(0)
                 for i in T.serial(THREADS):
                     total = total + partial[r * THREADS + i]
-                factor[0] = factor[0] / T.sqrt(total / T.float32(head_size) + T.float32(eps))
+                factor[0] = factor[0] / T.sqrt(total / T.float32(head_size) + exact(eps))
             for i in T.serial(T.truncdiv(half - tx + THREADS - 1, THREADS)):
                 at: T.int32 = i * THREADS + tx
                 low: T.float32x4 = X[start + at] * T.Broadcast(factor[0], 4)

@@ -4,7 +4,7 @@ from tvm.script import tirx as T
 from ..state import STATE
 from ..quantize.format import GROUP
 from .dequantize import WeightLayout, expand_vector, load_scale
-from .kernel import Kernel, Parameter, ceil_div, number_name
+from .kernel import Kernel, Parameter, ceil_div, exact, number_name
 
 THREADS = 64
 
@@ -31,7 +31,7 @@ def embed_kernel(tokens: int, vocabulary: int, width: int, format: str, scale: f
                     row: T.int32 = T.max(0, T.min(vocabulary - 1, STATE_WORDS[STATE["tokens"] + m]))
                     words = T.alloc_buffer((4,), "uint32", scope="local")
                     values = T.alloc_buffer((4,), "float32", scope="local")
-                    factor: T.float32 = T.float32(scale)
+                    factor: T.float32 = exact(scale)
                     if unit < layout.units:
                         words[T.Ramp(0, 1, 4)] = W[layout.unit(row, unit)]
                         if layout.has_scale:

@@ -1,6 +1,7 @@
 """What a kernel is: one TIR function for one static shape, with the grid that launches it."""
 from dataclasses import dataclass, field
 
+import numpy as np
 from tvm import tirx
 
 from ..quantize.format import TILE_ROWS
@@ -46,6 +47,11 @@ class Kernel:
 
 def ceil_div(a: int, b: int) -> int:
     return -(-a // b)
+
+
+def exact(value: float):
+    """A float32 constant in a kernel, bit for bit. TVM writes literals with seven digits, which may name a neighbour."""
+    return tirx.reinterpret("float32", tirx.const(int(np.float32(value).view(np.uint32)), "uint32"))
 
 
 def number_name(label: str, value: float) -> str:

@@ -6,7 +6,7 @@ key a thread; values lie slot after slot, because it reads a slot's values with 
 from tvm.script import tirx as T
 
 from ..state import STATE
-from .kernel import TILE, Kernel, Parameter
+from .kernel import TILE, Kernel, Parameter, exact, number_name
 from .position import row_position, slot_of
 from .rope import DIGIT, rotate
 
@@ -24,7 +24,8 @@ def kv_append_kernel(tokens: int, kv_heads: int, head_size: int, stride: int, k_
     vectors, half = head_size // 4, head_size // 8
     turn = rotate(head_size)
     name = (f"kv_append_m{tokens}_h{kv_heads}_d{head_size}_s{stride}_k{k_offset}_v{v_offset}"
-            + (f"_ring{ring}" if ring else "") + ("_knorm" if k_norm else "") + ("_vnorm" if v_norm else ""))
+            + (f"_ring{ring}" if ring else "") + ("_knorm" if k_norm else "") + ("_vnorm" if v_norm else "")
+            + (f"_{number_name('eps', eps)}" if k_norm or v_norm else ""))
 
     @T.inline
     def inverse_rms(X, start, partial, tx, out):
@@ -38,7 +39,7 @@ def kv_append_kernel(tokens: int, kv_heads: int, head_size: int, stride: int, k_
         total = T.float32(0)
         for i in T.serial(THREADS):
             total = total + partial[i]
-        out[0] = T.float32(1) / T.sqrt(total / T.float32(head_size) + T.float32(eps))
+        out[0] = T.float32(1) / T.sqrt(total / T.float32(head_size) + exact(eps))
 
     @T.prim_func
     def func(X: T.Buffer((tokens * stride // 4,), "float32x4"), G: T.Buffer((vectors,), "float32x4"),

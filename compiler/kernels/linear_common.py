@@ -1,12 +1,14 @@
 """What the vector and the matrix form of a linear kernel share: names and parameter lists."""
-from .kernel import Parameter
+from .kernel import Parameter, number_name
 
 STATE_PARAMETER = Parameter("STATE_WORDS", bytes_moved=4)
 
 
-def linear_name(kind: str, rows: int, columns: int, format: str, norm: bool, epilogue: str, **offsets: int) -> str:
+def linear_name(kind: str, rows: int, columns: int, format: str, norm_eps: float | None, epilogue: str, cap: float,
+                **offsets: int) -> str:
     """A name that holds every choice which shapes the code of a linear kernel."""
-    parts = [kind, format, f"n{rows}", f"k{columns}", "norm" if norm else "", "" if epilogue == "none" else epilogue]
+    parts = [kind, format, f"n{rows}", f"k{columns}", "" if norm_eps is None else number_name("norm", norm_eps)]
+    parts += ["" if epilogue == "none" else number_name("softcap", cap) if epilogue == "softcap" else epilogue]
     return "_".join(filter(None, parts + [f"{key}{value}" for key, value in offsets.items() if value]))
 
 

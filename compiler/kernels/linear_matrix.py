@@ -38,7 +38,7 @@ def linear_matrix(tokens: int, rows: int, columns: int, format: str, x_stride: i
     threads = TILE * slices
     staged = tile_tokens * VECTORS
     expand, scale_of = expand_vector(format), load_scale(layout)
-    name = linear_name(f"linear_matrix_m{tokens}", rows, columns, format, False, epilogue,
+    name = linear_name(f"linear_matrix_m{tokens}", rows, columns, format, None, epilogue, cap,
                        stride=0 if x_stride == columns else x_stride, x=x_offset, otherstride=other_stride, other=other_offset)
 
     @T.inline

@@ -9,7 +9,7 @@ from tvm.script import tirx as T
 from ..quantize.format import GROUP
 from .dequantize import WeightLayout, expand_vector, load_scale
 from .epilogue import gelu, softcap
-from .kernel import TILE, Kernel, ceil_div
+from .kernel import TILE, Kernel, ceil_div, exact
 from .linear_common import linear_name, linear_parameters
 
 # Rows enough to fill a GPU with a row a thread: then no thread waits at a barrier.
@@ -35,7 +35,7 @@ def linear_vector(rows: int, columns: int, format: str, x_offset: int = 0, norm_
     expand, scale_of = expand_vector(format), load_scale(layout)
     vectors = layout.values_per_unit // 4
 
-    name = linear_name("linear_vector", rows, columns, format, norm, epilogue, x=x_offset, other=other_offset)
+    name = linear_name("linear_vector", rows, columns, format, norm_eps, epilogue, cap, x=x_offset, other=other_offset)
 
     @T.inline
     def add_vector(X, G, acc, product, values, part, k4):
@@ -105,7 +105,7 @@ def linear_vector(rows: int, columns: int, format: str, x_offset: int = 0, norm_
                                 acc[i] = acc[i] + partial[(i * splits + s) * TILE + tx]
                     if ty == 0 and row < rows:
                         if norm:
-                            inverse_rms: T.float32 = T.float32(1) / T.sqrt(acc[products] / T.float32(columns) + T.float32(norm_eps))
+                            inverse_rms: T.float32 = T.float32(1) / T.sqrt(acc[products] / T.float32(columns) + exact(norm_eps))
                             for i in T.unroll(products):
                                 acc[i] = acc[i] * inverse_rms
                         if gated:

@@ -1,7 +1,7 @@
 """RMS norm over rows, alone or with the residual that Gemma adds after it."""
 from tvm.script import tirx as T
 
-from .kernel import Kernel, Parameter, number_name
+from .kernel import Kernel, Parameter, exact, number_name
 
 THREADS = 64
 
@@ -15,7 +15,7 @@ def norm_kernel(tokens: int, width: int, eps: float, residual: bool = False, inp
     """
     vectors = width // 4
     scaled_by_tensor = output_scale == "tensor"
-    name = f"norm_m{tokens}_k{width}" + ("_residual" if residual else "")
+    name = f"norm_m{tokens}_k{width}_{number_name('eps', eps)}" + ("_residual" if residual else "")
     name += f"_{number_name('in', input_scale)}" if input_scale != 1.0 else ""
     if scaled_by_tensor:
         name += "_scaled"
@@ -40,12 +40,12 @@ def norm_kernel(tokens: int, width: int, eps: float, residual: bool = False, inp
                 for i in T.serial(THREADS):
                     total = total + partial[i]
                 # The scale of the input is folded in: c x / sqrt(c^2 mean(x^2) + eps).
-                factor: T.float32 = T.float32(input_scale) / T.sqrt(
-                    T.float32(input_scale * input_scale / width) * total + T.float32(eps))
+                factor: T.float32 = exact(input_scale) / T.sqrt(
+                    exact(input_scale * input_scale / width) * total + exact(eps))
                 if scaled_by_tensor:
                     after: T.float32 = C[0]
                 else:
-                    after: T.float32 = T.float32(output_scale)
+                    after: T.float32 = exact(output_scale)
                 for i in T.serial(T.truncdiv(vectors - tx + THREADS - 1, THREADS)):
                     at: T.int32 = m * vectors + i * THREADS + tx
                     y: T.float32x4 = X[at] * G[i * THREADS + tx] * T.Broadcast(factor, 4)

@@ -8,7 +8,7 @@ hashes (seed, position, token), so the same seed gives the same tokens however t
 from tvm.script import tirx as T
 
 from ..state import MAX_STOP_TOKENS, OUTPUT_RING, STATE
-from .kernel import Kernel, Parameter, ceil_div
+from .kernel import Kernel, Parameter, ceil_div, exact
 
 THREADS = 256
 LOGITS_A_THREAD = 4
@@ -152,8 +152,8 @@ def choose_kernel(vocabulary: int) -> Kernel:
         hash_with(key, T.reinterpret("uint32", STATE_WORDS[STATE["seed"]]))
         hash_with(key, T.reinterpret("uint32", STATE_WORDS[STATE["position"]] + STATE_WORDS[STATE["length"]]))
         hash_with(key, T.reinterpret("uint32", index))
-        v: T.float32 = (T.Cast("float32", T.shift_right(key[0], T.uint32(9))) + T.float32(0.5)) * T.float32(2.0**-23)
-        small: T.float32 = v * (T.float32(1) + v * (T.float32(0.5) + v * T.float32(1 / 3)))
+        v: T.float32 = (T.Cast("float32", T.shift_right(key[0], T.uint32(9))) + T.float32(0.5)) * exact(2.0**-23)
+        small: T.float32 = v * (T.float32(1) + v * (T.float32(0.5) + v * exact(1 / 3)))
         out[0] = T.float32(0) - T.log(T.Select(v < T.float32(0.01), small, T.float32(0) - T.log(T.float32(1) - v)))
 
     @T.prim_func

@@ -1,0 +1,289 @@
+"""Each pass as Before and After under structural equality, near misses that stay as they are, and the operators' schemas."""
+from collections.abc import Callable
+
+import pytest
+import tvm
+from tvm import relax
+from tvm.relax import op
+
+from compiler.errors import GemletError
+from compiler.kernels.linear_vector import ROWS_WITHOUT_SPLIT
+from compiler.passes.fuse_attention_inputs import fuse_attention_inputs
+from compiler.passes.fuse_epilogue import fuse_epilogue
+from compiler.passes.fuse_norm import fuse_norm
+from compiler.passes.fuse_norm_linear import fuse_norm_linear
+from compiler.passes.lower_linear import lower_linear
+from compiler.passes.operators import SCHEMAS, make, parse
+from compiler.pipeline import PASSES
+
+EPS = 1e-6
+
+
+def tensor(*shape: int, dtype: str = "float32") -> relax.TensorType:
+    return relax.TensorType(shape, dtype)
+
+
+def number(value: float):
+    return relax.const(value, "float32")
+
+
+def rms_norm(x, weight, eps: float = EPS):
+    return op.nn.rms_norm(x, weight, axes=-1, epsilon=eps)
+
+
+def linear(type, x, weight, epilogue: str = "none", cap: float = 0.0, eps: float = 0.0, **tensors):
+    return make("linear", type, x=x, weight=weight, epilogue=epilogue, cap=cap, eps=eps, **tensors)
+
+
+def norm(type, x, weight, input_scale: float = 1.0, factor: float = 1.0, eps: float = EPS, **tensors):
+    return make("norm", type, x=x, weight=weight, eps=eps, input_scale=input_scale, factor=factor, **tensors)
+
+
+def step(body: Callable, **parameters: relax.TensorType) -> tvm.IRModule:
+    """A module of one function: `body(emit, *parameters)` gives its result, or a tuple of them; emit binds a call."""
+    builder = relax.BlockBuilder()
+    variables = [relax.Var(name, type) for name, type in parameters.items()]
+    with builder.function("step", variables):
+        with builder.dataflow():
+            result = body(builder.emit, *variables)
+            result = builder.emit_output(result if isinstance(result, relax.Var) else relax.Tuple(list(result)))
+        builder.emit_func_output(result)
+    return builder.get()
+
+
+def check(apply: Callable, before: Callable, after: Callable, **parameters: relax.TensorType) -> None:
+    tvm.ir.assert_structural_equal(apply(step(before, **parameters)), step(after, **parameters))
+
+
+def check_unchanged(apply: Callable, body: Callable, **parameters: relax.TensorType) -> None:
+    check(apply, body, body, **parameters)
+
+
+X, W = tensor(1, 64), tensor(128, 64)
+
+
+def test_a_product_with_a_transposed_weight_is_linear():
+    check(lower_linear,
+          lambda emit, x, w: emit(op.matmul(x, emit(op.permute_dims(w)))),
+          lambda emit, x, w: emit(linear(tensor(1, 128), x, w)), x=X, w=W)
+
+
+def test_a_product_with_a_plain_matrix_is_not_linear():
+    check_unchanged(lower_linear, lambda emit, x, w: emit(op.matmul(x, w)), x=X, w=tensor(64, 128))
+
+
+HEADS = dict(weight=tensor(16), cache=tensor(2, 64, 2, 16), state=tensor(128, dtype="int32"))
+ROTATION = dict(theta=1e4, fraction=0.25)
+KV, Q = tensor(5, 2, 16), tensor(5, 4, 16)
+
+
+def rope(type, x, state):
+    return make("rope", type, x=x, state=state, **ROTATION)
+
+
+@pytest.mark.parametrize("v_norm", [False, True])
+@pytest.mark.parametrize("k_norm", [False, True])
+def test_norms_and_rope_of_k_and_v_move_into_kv_append(k_norm, v_norm):
+    def before(emit, k, v, weight, cache, state):
+        k = emit(rms_norm(k, weight)) if k_norm else k
+        v = emit(make("unit_rms_norm", KV, x=v, eps=EPS)) if v_norm else v
+        return emit(make("kv_append", HEADS["cache"], cache=cache, k=emit(rope(KV, k, state)), v=v, state=state))
+
+    def after(emit, k, v, weight, cache, state):
+        return emit(make("norm_rope_kv_append", HEADS["cache"], cache=cache, k=k, v=v, state=state, k_norm_weight=weight if k_norm else None,
+                         eps=EPS if k_norm or v_norm else 0.0, v_norm=int(v_norm), **ROTATION))
+
+    check(fuse_attention_inputs, before, after, k=KV, v=KV, **HEADS)
+
+
+@pytest.mark.parametrize("q_norm", [False, True])
+def test_norm_and_rope_of_q_move_into_attend(q_norm):
+    def before(emit, q, weight, cache, state):
+        q = emit(rms_norm(q, weight)) if q_norm else q
+        return emit(make("attend", tensor(5, 64), q=emit(rope(Q, q, state)), cache=cache, state=state, window=24, scale=0.25))
+
+    def after(emit, q, weight, cache, state):
+        return emit(make("norm_rope_attend", tensor(5, 64), q=q, cache=cache, state=state, q_norm_weight=weight if q_norm else None, window=24,
+                         scale=0.25, eps=EPS if q_norm else 0.0, **ROTATION))
+
+    check(fuse_attention_inputs, before, after, q=Q, **HEADS)
+
+
+def test_attention_without_rope_stays():
+    def body(emit, q, weight, cache, state):
+        return emit(make("attend", tensor(5, 64), q=emit(rms_norm(q, weight)), cache=cache, state=state, window=0, scale=1.0))
+
+    check_unchanged(fuse_attention_inputs, body, q=Q, **HEADS)
+
+
+def test_norms_of_k_and_v_with_different_eps_stay():
+    def body(emit, k, v, weight, cache, state):
+        k = emit(rope(KV, emit(rms_norm(k, weight, 1e-5)), state))
+        return emit(make("kv_append", HEADS["cache"], cache=cache, k=k, v=emit(make("unit_rms_norm", KV, x=v, eps=EPS)), state=state))
+
+    check_unchanged(fuse_attention_inputs, body, k=KV, v=KV, **HEADS)
+
+
+def gated(emit, product, gate: int = 0, up: int = 1, activation: Callable = op.nn.gelu_tanh):
+    halves = emit(op.split(product, 2, axis=-1))
+    return emit(op.multiply(emit(activation(emit(relax.TupleGetItem(halves, gate)))), emit(relax.TupleGetItem(halves, up))))
+
+
+def test_gelu_of_the_first_half_times_the_second_is_an_epilogue():
+    check(fuse_epilogue,
+          lambda emit, x, w: gated(emit, emit(linear(tensor(1, 128), x, w))),
+          lambda emit, x, w: emit(linear(tensor(1, 64), x, w, "gated")), x=X, w=W)
+
+
+@pytest.mark.parametrize("change", [dict(gate=1, up=0), dict(gate=0, up=0), dict(activation=op.nn.silu), dict(activation=op.nn.gelu)])
+def test_other_gates_stay(change):
+    check_unchanged(fuse_epilogue, lambda emit, x, w: gated(emit, emit(linear(tensor(1, 128), x, w)), **change), x=X, w=W)
+
+
+def test_a_gate_and_an_up_half_of_different_products_are_no_gated_epilogue():
+    def body(emit, x, w, other):
+        one, two = (emit(op.split(emit(linear(tensor(1, 128), x, weight)), 2, axis=-1)) for weight in (w, other))
+        return emit(op.multiply(emit(op.nn.gelu_tanh(emit(relax.TupleGetItem(one, 0)))), emit(relax.TupleGetItem(two, 1))))
+
+    check_unchanged(fuse_epilogue, body, x=X, w=W, other=W)
+
+
+def test_gelu_of_a_product_times_another_tensor_is_an_epilogue():
+    check(fuse_epilogue,
+          lambda emit, x, w, o: emit(op.multiply(emit(op.nn.gelu_tanh(emit(linear(tensor(1, 128), x, w)))), o)),
+          lambda emit, x, w, o: emit(linear(tensor(1, 128), x, w, "gated_by", other=o)), x=X, w=W, o=tensor(1, 128))
+
+
+def softcapped(emit, product, divisor: float, factor: float):
+    return emit(op.multiply(emit(op.tanh(emit(op.divide(product, number(divisor))))), number(factor)))
+
+
+def test_a_softcap_is_an_epilogue():
+    check(fuse_epilogue,
+          lambda emit, x, w: softcapped(emit, emit(linear(tensor(1, 128), x, w)), 30.0, 30.0),
+          lambda emit, x, w: emit(linear(tensor(1, 128), x, w, "softcap", cap=30.0)), x=X, w=W)
+
+
+def test_a_softcap_with_two_caps_stays():
+    check_unchanged(fuse_epilogue, lambda emit, x, w: softcapped(emit, emit(linear(tensor(1, 128), x, w)), 30.0, 20.0), x=X, w=W)
+
+
+def test_a_product_has_one_epilogue():
+    check_unchanged(fuse_epilogue, lambda emit, x, w: softcapped(emit, emit(linear(tensor(1, 64), x, w, "gated")), 30.0, 30.0), x=X, w=W)
+
+
+ROW, GAIN, ONE = tensor(5, 64), tensor(64), tensor(1)
+
+
+def test_a_norm_takes_the_scale_before_it():
+    check(fuse_norm,
+          lambda emit, x, g: emit(rms_norm(emit(op.multiply(x, number(0.125))), g)),
+          lambda emit, x, g: emit(norm(ROW, x, g, input_scale=0.125)), x=ROW, g=GAIN)
+
+
+def test_a_norm_takes_the_scale_before_it_through_a_reshape():
+    parts = tensor(5, 4, 16)
+    check(fuse_norm,
+          lambda emit, x, g: emit(rms_norm(emit(op.reshape(emit(op.multiply(x, number(0.125))), (5, 4, 16))), g)),
+          lambda emit, x, g: emit(norm(parts, emit(op.reshape(x, (5, 4, 16))), g, input_scale=0.125)), x=ROW, g=tensor(16))
+
+
+@pytest.mark.parametrize("scale", ["none", "constant", "tensor"])
+def test_a_norm_takes_the_residual_and_the_scale_after_it(scale):
+    def before(emit, x, g, r, c):
+        y = emit(op.add(r, emit(rms_norm(x, g))))
+        return y if scale == "none" else emit(op.multiply(y, number(0.5) if scale == "constant" else c))
+
+    def after(emit, x, g, r, c):
+        return emit(norm(ROW, x, g, residual=r, factor=0.5 if scale == "constant" else 1.0, output_scale=c if scale == "tensor" else None))
+
+    check(fuse_norm, before, after, x=ROW, g=GAIN, r=ROW, c=ONE)
+
+
+def test_only_the_last_of_two_residuals_is_left_out():
+    check(fuse_norm,
+          lambda emit, x, g, r, s: emit(op.add(s, emit(op.add(r, emit(rms_norm(x, g)))))),
+          lambda emit, x, g, r, s: emit(op.add(s, emit(norm(ROW, x, g, residual=r)))), x=ROW, g=GAIN, r=ROW, s=ROW)
+
+
+def test_a_scale_of_many_values_and_a_scale_without_residual_stay():
+    check(fuse_norm,
+          lambda emit, x, g, r, c: (emit(op.multiply(emit(op.add(r, emit(rms_norm(x, g)))), c)), emit(op.multiply(emit(rms_norm(r, g)), number(0.5)))),
+          lambda emit, x, g, r, c: (emit(op.multiply(emit(norm(ROW, x, g, residual=r)), c)), emit(op.multiply(emit(norm(ROW, r, g)), number(0.5)))),
+          x=ROW, g=GAIN, r=ROW, c=GAIN)
+
+
+def test_a_norm_whose_result_is_used_twice_is_kept_for_its_other_user():
+    check(fuse_norm,
+          lambda emit, x, g, r: (y := emit(rms_norm(x, g)), emit(op.add(r, y))),
+          lambda emit, x, g, r: (emit(norm(ROW, x, g)), emit(norm(ROW, x, g, residual=r))), x=ROW, g=GAIN, r=ROW)
+
+
+def test_the_norm_of_one_row_rides_along_in_the_product():
+    check(fuse_norm_linear,
+          lambda emit, x, g, w: emit(linear(tensor(1, 128), emit(norm(X, x, g)), w, "softcap", cap=30.0)),
+          lambda emit, x, g, w: emit(linear(tensor(1, 128), x, w, "softcap", cap=30.0, eps=EPS, norm_weight=g)), x=X, g=GAIN, w=W)
+
+
+@pytest.mark.parametrize("change", [dict(residual=True), dict(input_scale=0.5), dict(factor=2.0)])
+def test_a_norm_that_does_more_does_not_ride_along(change):
+    def body(emit, x, g, w):
+        given = {**change, **({"residual": x} if "residual" in change else {})}
+        return emit(linear(tensor(1, 128), emit(norm(X, x, g, **given)), w))
+
+    check_unchanged(fuse_norm_linear, body, x=X, g=GAIN, w=W)
+
+
+@pytest.mark.parametrize(("tokens", "rows"), [(5, 128), (1, ROWS_WITHOUT_SPLIT)])
+def test_a_norm_stays_before_products_of_many_tokens_or_rows(tokens, rows):
+    x = tensor(tokens, 64)
+    check_unchanged(fuse_norm_linear, lambda emit, x, g, w: emit(linear(tensor(tokens, rows), emit(norm(tensor(tokens, 64), x, g)), w)),
+                    x=x, g=GAIN, w=tensor(rows, 64))
+
+
+@pytest.mark.parametrize("apply", PASSES)
+def test_a_pass_leaves_unrelated_code_alone_but_for_dead_bindings(apply):
+    def before(emit, x, r):
+        emit(op.exp(x))
+        return emit(op.add(x, r))
+
+    check(apply, before, lambda emit, x, r: emit(op.add(x, r)), x=ROW, r=ROW)
+
+
+def broken(name: str, *arguments) -> relax.Call:
+    return relax.call_dps_packed(name, list(arguments), out_ty=ROW)
+
+
+def test_parse_reads_what_make_wrote():
+    x = relax.Var("x", ROW)
+    found = parse(make("unit_rms_norm", ROW, x=x, eps=EPS))
+    assert found.name == "unit_rms_norm" and found["x"].same_as(x) and found["eps"] == EPS
+    assert parse(op.exp(x)) is None and parse(x) is None
+
+
+def test_parse_gives_absent_tensors_as_none():
+    found = parse(norm(ROW, relax.Var("x", ROW), relax.Var("g", GAIN)))
+    assert found["residual"] is None and found["output_scale"] is None and found["factor"] == 1.0
+
+
+@pytest.mark.parametrize(("call", "message"), [
+    (lambda x: broken("gemlet.unit_rms_norm", x), r"operator unit_rms_norm: 1 arguments; expected Schema\(tensors=\('x',\), attributes=\('eps',\)\)"),
+    (lambda x: broken("gemlet.swish", x), "operator swish: 1 arguments; expected an operator of embed, "),
+    (lambda x: broken("gemlet.unit_rms_norm", x, x), "operator unit_rms_norm: attribute eps is x, expected a constant")])
+def test_parse_refuses_a_broken_call(call, message):
+    with pytest.raises(GemletError, match=message):
+        parse(call(relax.Var("x", ROW)))
+
+
+@pytest.mark.parametrize(("values", "message"), [
+    (dict(x=None, eps=EPS, width=4), r"operator unit_rms_norm: unknown \['width'\], missing \[\]"),
+    (dict(x=None), r"operator unit_rms_norm: unknown \[\], missing \['eps'\]")])
+def test_make_refuses_values_that_the_schema_lacks_or_needs(values, message):
+    with pytest.raises(GemletError, match=message):
+        make("unit_rms_norm", ROW, **values)
+
+
+def test_schemas_name_each_argument_once():
+    for schema in SCHEMAS.values():
+        names = schema.tensors + schema.attributes
+        assert len(set(names)) == len(names)

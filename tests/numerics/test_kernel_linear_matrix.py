@@ -1,0 +1,92 @@
+"""Matrix-matrix kernels against their twin, through WebGPU."""
+from functools import cache
+
+import numpy as np
+import pytest
+
+from compiler.kernels import twins
+from compiler.kernels.linear_matrix import linear_matrix
+from compiler.quantize import FORMATS
+from tests.fixtures import tolerances
+from tests.fixtures.kernel_inputs import SENTINEL, assert_within, encode, normal, sentinels, state_words
+
+# The same sizes give the same kernel, which takes longer to build than to run.
+linear_matrix = cache(linear_matrix)
+
+CAP = 30.0
+
+
+def strided(values: np.ndarray, stride: int, offset: int) -> np.ndarray:
+    """Rows `stride` values apart from `offset` on; NaN between, so that a stray read would show."""
+    held = np.full((len(values), stride), np.nan, np.float32)
+    held[:, offset : offset + values.shape[1]] = values
+    return held
+
+
+def check(gpu, tokens: int, rows: int, columns: int, format: str, length: int | None = None, x_stride: int | None = None, x_offset: int = 0,
+          epilogue: str = "none", other_stride: int = 0, other_offset: int = 0) -> np.ndarray:
+    """Runs the kernel and compares the rows that count; returns all of Y, [tokens, rows]."""
+    rng = np.random.default_rng(tokens * 10000 + rows * 100 + columns)
+    length = tokens if length is None else length
+    buffers, weight = encode(normal(rng, (2 if epilogue == "gated" else 1) * rows, columns) / np.float32(columns**0.5), format)
+    x, other = normal(rng, tokens, columns), normal(rng, tokens, rows)
+    held = [strided(x, x_stride or columns, x_offset)]
+    held += [strided(other, other_stride, other_offset)] if epilogue == "gated_by" else []
+    kernel = linear_matrix(tokens, rows, columns, format, x_stride=x_stride, x_offset=x_offset, epilogue=epilogue, cap=CAP,
+                           other_stride=other_stride, other_offset=other_offset)
+    out = gpu.run(kernel, *buffers, *held, state_words(length=length), sentinels(tokens * rows + 8))[-1]
+    assert (out[tokens * rows :] == SENTINEL).all()
+    y = out[: tokens * rows].reshape(tokens, rows)
+
+    product = twins.linear(x, weight)
+    bound = tolerances.product(x, weight)
+    if epilogue == "gated":
+        (a, b), (error_a, error_b) = np.split(product, 2, axis=1), np.split(bound, 2, axis=1)
+        bound = np.abs(b) * tolerances.gelu(a, error_a) + np.abs(twins.gelu(a)) * (error_b + tolerances.U * np.abs(b))
+    elif epilogue == "gated_by":
+        bound = np.abs(other) * (tolerances.gelu(product, bound) + tolerances.U * np.abs(product))
+    elif epilogue == "softcap":
+        bound = tolerances.softcap(product, bound, CAP)
+    expected = twins.linear(x, weight, epilogue=epilogue, cap=CAP, other=other)
+    assert_within(y[:length], expected[:length], bound[:length])
+    return y
+
+
+# Rows: one, a tile and a bit, more than the 128 of a workgroup. Tokens: less than a thread's eight, a tile of 32 and a bit.
+SIZES = [(8, 33, 36), (16, 150, 100)]
+
+
+@pytest.mark.parametrize(("format", "tokens", "rows", "columns"), [(format, *size) for format in FORMATS for size in SIZES]
+                         + [(format, *size) for format in ("bf16", "q8") for size in [(5, 1, 4), (40, 64, 96)]])
+def test_product_is_that_of_the_decoded_weights(gpu, format, tokens, rows, columns):
+    check(gpu, tokens, rows, columns, format)
+
+
+@pytest.mark.parametrize("format", ["f32", "q8"])
+@pytest.mark.parametrize(("epilogue", "rows"), [("gated", 33), ("gated", 100), ("softcap", 70)])
+def test_epilogue_follows_the_product(gpu, format, epilogue, rows):
+    check(gpu, 16, rows, 100, format, epilogue=epilogue)
+
+
+@pytest.mark.parametrize("format", ["f16", "bf16", "q4"])
+def test_x_and_other_are_read_from_the_middle_of_wider_rows(gpu, format):
+    check(gpu, 12, 33, 36, format, x_stride=100, x_offset=24, epilogue="gated_by", other_stride=50, other_offset=11)
+
+
+@pytest.mark.parametrize("length", [1, 7, 32, 33])
+def test_rows_that_count_are_right_whatever_the_chunk_holds(gpu, length):
+    y = check(gpu, 40, 33, 64, "q8", length=length)
+    # A tile holds 32 tokens here: the second one is skipped where no token in it counts.
+    assert (y[32:] == SENTINEL).all() == (length <= 32)
+
+
+def test_values_beyond_the_length_do_not_leak_into_rows_that_count(gpu):
+    rng = np.random.default_rng(0)
+    (data,), weight = encode(normal(rng, 33, 64), "f32")
+    x = normal(rng, 16, 64)
+    spoilt = x.copy()
+    spoilt[5:] = np.nan
+    kernel, state = linear_matrix(16, 33, 64, "f32"), state_words(length=5)
+    clean, noisy = (gpu.run(kernel, data, given, state, sentinels(16, 33))[-1][:5] for given in (x, spoilt))
+    np.testing.assert_array_equal(clean, noisy)
+    assert_within(clean, twins.linear(x[:5], weight), tolerances.product(x[:5], weight))
