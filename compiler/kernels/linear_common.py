@@ -1,5 +1,5 @@
 """What the vector and the matrix form of a linear kernel share: names and parameter lists."""
-from .kernel import Parameter, number_name
+from .kernel import TILE, Parameter, number_name
 
 STATE_PARAMETER = Parameter("STATE_WORDS", bytes_moved=4)
 
@@ -12,10 +12,22 @@ def linear_name(kind: str, rows: int, columns: int, format: str, norm_eps: float
     return "_".join(filter(None, parts + [f"{key}{value}" for key, value in offsets.items() if value]))
 
 
+def row_of(rows: int, row_tiles: int, products: int):
+    """The function (workgroup, slot) -> row of W that a thread's slot stands for, at its place 0 in the tile.
+
+    A thread owns a row in each of `row_tiles` tiles; with two products (`gated`), slots go in pairs: gate, then up.
+    """
+    def row(block, slot):
+        return (block * row_tiles + slot // products) * TILE + slot % products * rows
+
+    return row
+
+
 def linear_parameters(has_scale: bool, norm: bool, epilogue: str, x_bytes: int, other_bytes: int,
                       state: bool = False) -> tuple[Parameter, ...]:
-    """The buffers of a linear kernel in order: W [S] X [G] [E] [STATE_WORDS] Y."""
+    """The buffers of a linear kernel in order: W [S] X [G] [E PLACE] [STATE_WORDS] Y."""
+    gated_by = epilogue == "gated_by"
     present = [(Parameter("W"), True), (Parameter("S"), has_scale), (Parameter("X", bytes_moved=x_bytes), True),
-               (Parameter("G"), norm), (Parameter("E", bytes_moved=other_bytes), epilogue == "gated_by"),
+               (Parameter("G"), norm), (Parameter("E", bytes_moved=other_bytes), gated_by), (Parameter("PLACE"), gated_by),
                (STATE_PARAMETER, state), (Parameter("Y", written=True), True)]
     return tuple(parameter for parameter, wanted in present if wanted)

@@ -12,7 +12,7 @@ from ..quantize.format import GROUP
 from .dequantize import WeightLayout, expand_vector, load_scale
 from .epilogue import gelu, softcap
 from .kernel import TILE, Kernel, ceil_div
-from .linear_common import linear_name, linear_parameters
+from .linear_common import linear_name, linear_parameters, row_of
 
 TOKENS_A_THREAD = 8
 ROWS_A_THREAD = 4
@@ -20,11 +20,11 @@ VECTORS = GROUP // 4
 
 
 def linear_matrix(tokens: int, rows: int, columns: int, format: str, x_stride: int | None = None, x_offset: int = 0,
-                  epilogue: str = "none", cap: float = 0.0, other_stride: int = 0, other_offset: int = 0) -> Kernel:
+                  epilogue: str = "none", cap: float = 0.0, other_stride: int = 0) -> Kernel:
     """Y[M, N] = epilogue(X[M, K] W[N, K]^T), all activations float32.
 
-    x_stride, x_offset: values from one token's x to the next, and before the first (multiples of 4); likewise of
-    `other`. Epilogues as in `linear_vector`. Rows of Y beyond the state's `length` are left as they were or hold
+    x_stride, x_offset: values from one token's x to the next, and before the first (multiples of 4). Epilogues as in
+    `linear_vector`; other_stride: values from one token's E to the next. Rows of Y beyond the state's `length` are left as they were or hold
     values of no meaning.
     """
     x_stride = columns if x_stride is None else x_stride
@@ -32,14 +32,15 @@ def linear_matrix(tokens: int, rows: int, columns: int, format: str, x_stride: i
     layout = WeightLayout(2 * rows if gated else rows, columns, format)
     products = 2 if gated else 1
     row_tiles = max(1, min(ROWS_A_THREAD // products, ceil_div(rows, TILE)))
-    threads_rows = products * row_tiles
+    slots = products * row_tiles
     tile_tokens = min(32, ceil_div(tokens, TOKENS_A_THREAD) * TOKENS_A_THREAD)
     slices = tile_tokens // TOKENS_A_THREAD
     threads = TILE * slices
     staged = tile_tokens * VECTORS
+    row_at = row_of(rows, row_tiles, products)
     expand, scale_of = expand_vector(format), load_scale(layout)
     name = linear_name(f"linear_matrix_m{tokens}", rows, columns, format, None, epilogue, cap,
-                       stride=0 if x_stride == columns else x_stride, x=x_offset, otherstride=other_stride, other=other_offset)
+                       stride=0 if x_stride == columns else x_stride, x=x_offset, other=other_stride)
 
     @T.inline
     def stage(X, xs, group, token0, thread):
@@ -53,48 +54,44 @@ def linear_matrix(tokens: int, rows: int, columns: int, format: str, x_stride: i
                 else:
                     xs[at] = T.Broadcast(T.float32(0), 4)
 
-    def row_of(block, slot):
-        """Row of W that a thread's slot stands for, without its place in the tile: tile after tile, `gated` halves inside."""
-        return (block * row_tiles + slot // products) * TILE + slot % products * rows
-
     @T.inline
     def multiply(W, S, xs, acc, block, tx, group, first):
-        words = T.alloc_buffer((threads_rows * 4,), "uint32", scope="local")
-        scales = T.alloc_buffer((threads_rows,), "float32", scope="local")
+        words = T.alloc_buffer((slots * 4,), "uint32", scope="local")
+        scales = T.alloc_buffer((slots,), "float32", scope="local")
         values = T.alloc_buffer((4,), "float32", scope="local")
-        w = T.alloc_buffer((threads_rows,), "float32x4", scope="local")
+        w = T.alloc_buffer((slots,), "float32x4", scope="local")
         if layout.has_scale:
             pair = T.alloc_buffer((2,), "float32", scope="local")
-            for r in T.unroll(threads_rows):
-                scale_of(S, row_of(block, r) + tx, group, pair)
+            for r in T.unroll(slots):
+                scale_of(S, row_at(block, r) + tx, group, pair)
                 scales[r] = pair[group % 2]
         for u in T.serial(layout.units_per_group):
-            for r in T.unroll(threads_rows):
-                words[T.Ramp(r * 4, 1, 4)] = W[layout.unit(row_of(block, r) + tx, group * layout.units_per_group + u)]
+            for r in T.unroll(slots):
+                words[T.Ramp(r * 4, 1, 4)] = W[layout.unit(row_at(block, r) + tx, group * layout.units_per_group + u)]
             for v in T.unroll(layout.values_per_unit // 4):
-                for r in T.unroll(threads_rows):
+                for r in T.unroll(slots):
                     expand(words, r * 4, v, values)
                     w[r] = values[T.Ramp(0, 1, 4)]
                     if layout.has_scale:
                         w[r] = w[r] * T.Broadcast(scales[r], 4)
                 for t in T.unroll(TOKENS_A_THREAD):
                     x: T.float32x4 = xs[(first + t) * VECTORS + u * (layout.values_per_unit // 4) + v]
-                    for r in T.unroll(threads_rows):
+                    for r in T.unroll(slots):
                         acc[r * TOKENS_A_THREAD + t] = acc[r * TOKENS_A_THREAD + t] + T.call_pure_extern("float32", "dot", w[r], x)
 
     @T.prim_func
     def func(W: T.Buffer((layout.data_units,), "uint32x4"), S: T.Buffer((layout.scale_total,), "uint32"),
              X: T.Buffer((tokens * x_stride // 4,), "float32x4"), E: T.Buffer((max(1, tokens * other_stride),), "float32"),
-             STATE_WORDS: T.Buffer((STATE["tokens"],), "int32"), Y: T.Buffer((tokens * rows,), "float32")):
+             PLACE: T.Buffer((1,), "int32"), STATE_WORDS: T.Buffer((STATE["tokens"],), "int32"), Y: T.Buffer((tokens * rows,), "float32")):
         T.func_attr({"global_symbol": name, "tirx.noalias": True})
         for bx in T.thread_binding(ceil_div(rows, TILE * row_tiles), thread="blockIdx.x"):
             for by in T.thread_binding(ceil_div(tokens, tile_tokens), thread="blockIdx.y"):
                 for ty in T.thread_binding(slices, thread="threadIdx.y"):
                     for tx in T.thread_binding(TILE, thread="threadIdx.x"):
                         xs = T.alloc_buffer((staged,), "float32x4", scope="shared")
-                        acc = T.alloc_buffer((threads_rows * TOKENS_A_THREAD,), "float32", scope="local")
+                        acc = T.alloc_buffer((slots * TOKENS_A_THREAD,), "float32", scope="local")
                         if by * tile_tokens < STATE_WORDS[STATE["length"]]:
-                            for i in T.unroll(threads_rows * TOKENS_A_THREAD):
+                            for i in T.unroll(slots * TOKENS_A_THREAD):
                                 acc[i] = T.float32(0)
                             for group in T.serial(layout.groups):
                                 T.tvm_storage_sync("shared")
@@ -110,7 +107,7 @@ def linear_matrix(tokens: int, rows: int, columns: int, format: str, x_stride: i
                                         if gated:
                                             Y[m * rows + row] = gelu(y) * acc[(i * products + 1) * TOKENS_A_THREAD + t]
                                         elif epilogue == "gated_by":
-                                            Y[m * rows + row] = gelu(y) * E[m * other_stride + other_offset + row]
+                                            Y[m * rows + row] = gelu(y) * E[m * other_stride + PLACE[0] + row]
                                         elif epilogue == "softcap":
                                             Y[m * rows + row] = softcap(y, cap)
                                         else:

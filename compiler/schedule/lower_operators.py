@@ -39,19 +39,15 @@ def lower_embed(step: StepLowering, op, variable) -> View:
 def lower_linear(step: StepLowering, op, variable) -> View:
     x, out = step.view(op["x"]), step.new_value(variable, [int(extent) for extent in op.type.shape])
     format, buffers = weight_buffers(step, step.values[op["weight"]])
-    buffers.append(x.buffer)
-    other = None if op["other"] is None else step.view(op["other"])
+    norm, other = op["norm_weight"], None if op["other"] is None else step.view(op["other"])
+    shared = dict(x_offset=x.offset, epilogue=op["epilogue"], cap=op["cap"])
     if x.rows == 1:
-        norm = op["norm_weight"]
-        kernel = linear_vector(out.width, x.width, format, x_offset=x.offset, norm_eps=None if norm is None else op["eps"],
-                               epilogue=op["epilogue"], cap=op["cap"], other_offset=other.offset if other else 0)
-        buffers += [] if norm is None else [step.values[norm]]
-        buffers += [other.buffer] if other else []
+        kernel = linear_vector(out.width, x.width, format, norm_eps=None if norm is None else op["eps"], **shared)
     else:
-        kernel = linear_matrix(x.rows, out.width, x.width, format, x_stride=x.stride, x_offset=x.offset, epilogue=op["epilogue"],
-                               cap=op["cap"], other_stride=other.stride if other else 0, other_offset=other.offset if other else 0)
-        buffers += [other.buffer] if other else []
-        buffers.append("state")
+        kernel = linear_matrix(x.rows, out.width, x.width, format, x_stride=x.stride, other_stride=other.stride if other else 0, **shared)
+    buffers += [x.buffer] + ([] if norm is None else [step.values[norm]])
+    buffers += [other.buffer, step.context.place(other.offset)] if other else []
+    buffers += [] if x.rows == 1 else ["state"]
     step.launch(kernel, *buffers, out.buffer)
     return out
 

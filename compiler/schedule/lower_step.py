@@ -1,7 +1,7 @@
 """One Relax function, after the passes, as a list of launches: a kernel for each operator, views for the rest."""
 from dataclasses import dataclass, replace
 
-import tvm
+import numpy as np
 from tvm import relax
 
 from ..errors import GemletError
@@ -41,7 +41,7 @@ class Context:
     """What lowering needs to know, and what it leaves beside the launches.
 
     formats: storage format by weight name. caches: plans in the order of the function's `caches`. sizes: bytes of each
-    intermediate value (out). constants: RoPE tables by buffer name (out).
+    intermediate value (out). constants: RoPE tables and places by buffer name (out).
     """
 
     formats: dict[str, str]
@@ -55,6 +55,12 @@ class Context:
         name = f"rope.d{head_size}.theta{theta:g}.fraction{fraction:g}"
         if name not in self.constants:
             self.constants[name] = rope_table(rope_frequencies(head_size, theta, fraction), self.context)
+        return name
+
+    def place(self, offset: int) -> str:
+        """Name of a buffer that holds one number: where, in values, a kernel's operand starts in its buffer."""
+        name = f"place.{offset}"
+        self.constants[name] = np.array([offset], np.int32)
         return name
 
 

@@ -24,9 +24,8 @@ ATTENTION = dict(tokens=5, heads=4, kv_heads=2, head_size=16, stride=128, q_offs
                  q_norm=True)
 KV_APPEND = dict(tokens=5, kv_heads=2, head_size=16, stride=128, k_offset=64, v_offset=96, slots=128, ring=128, eps=1e-6, k_norm=True,
                  v_norm=True)
-VECTOR = dict(rows=70, columns=96, format="q8", x_offset=0, norm_eps=1e-6, epilogue="gated_by", cap=30.0, other_offset=0)
-MATRIX = dict(tokens=5, rows=70, columns=96, format="q8", x_stride=96, x_offset=0, epilogue="gated_by", cap=30.0, other_stride=70,
-              other_offset=0)
+VECTOR = dict(rows=70, columns=96, format="q8", x_offset=0, norm_eps=1e-6, epilogue="gated_by", cap=30.0)
+MATRIX = dict(tokens=5, rows=70, columns=96, format="q8", x_stride=96, x_offset=0, epilogue="gated_by", cap=30.0, other_stride=70)
 NORM = dict(tokens=5, width=96, eps=1e-6, residual=True, input_scale=0.5, output_scale=0.25)
 EMBED = dict(tokens=5, vocabulary=300, width=96, format="q8", scale=6.0)
 
@@ -89,9 +88,9 @@ def test_equal_kernels_give_equal_text():
 
 
 VARIED = [
-    (linear_vector, VECTOR, dict(rows=71, columns=100, format="q4", x_offset=4, norm_eps=1e-5, epilogue="gated", other_offset=3)),
+    (linear_vector, VECTOR, dict(rows=71, columns=100, format="q4", x_offset=4, norm_eps=1e-5, epilogue="gated")),
     (linear_vector, {**VECTOR, "epilogue": "softcap"}, dict(cap=50.0, norm_eps=None)),
-    (linear_matrix, MATRIX, dict(tokens=6, rows=71, columns=92, format="q4", x_stride=100, epilogue="gated", other_stride=72, other_offset=3)),
+    (linear_matrix, MATRIX, dict(tokens=6, rows=71, columns=92, format="q4", x_stride=100, epilogue="gated", other_stride=72)),
     (linear_matrix, {**MATRIX, "x_stride": 100, "epilogue": "softcap"}, dict(cap=50.0, x_offset=4)),
     (norm_kernel, NORM, dict(tokens=6, width=100, eps=1e-5, residual=False, input_scale=0.75, output_scale="tensor")),
     (norm_kernel, NORM, dict(output_scale=-0.25, input_scale=1.0)),

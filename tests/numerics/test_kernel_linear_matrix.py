@@ -31,9 +31,9 @@ def check(gpu, tokens: int, rows: int, columns: int, format: str, length: int | 
     buffers, weight = encode(normal(rng, (2 if epilogue == "gated" else 1) * rows, columns) / np.float32(columns**0.5), format)
     x, other = normal(rng, tokens, columns), normal(rng, tokens, rows)
     held = [strided(x, x_stride or columns, x_offset)]
-    held += [strided(other, other_stride, other_offset)] if epilogue == "gated_by" else []
+    held += [strided(other, other_stride, other_offset), np.array([other_offset], np.int32)] if epilogue == "gated_by" else []
     kernel = linear_matrix(tokens, rows, columns, format, x_stride=x_stride, x_offset=x_offset, epilogue=epilogue, cap=CAP,
-                           other_stride=other_stride, other_offset=other_offset)
+                           other_stride=other_stride)
     out = gpu.run(kernel, *buffers, *held, state_words(length=length), sentinels(tokens * rows + 8))[-1]
     assert (out[tokens * rows :] == SENTINEL).all()
     y = out[: tokens * rows].reshape(tokens, rows)

@@ -23,9 +23,8 @@ def check(gpu, rows: int, columns: int, format: str, x_offset: int = 0, norm: bo
     held_x[x_offset : x_offset + columns] = x
     held_other = np.full(other_offset + rows + 8, np.nan, np.float32)
     held_other[other_offset : other_offset + rows] = other
-    kernel = linear_vector(rows, columns, format, x_offset=x_offset, norm_eps=EPS if norm else None, epilogue=epilogue, cap=CAP,
-                           other_offset=other_offset)
-    arrays = [*buffers, held_x, *([gain] if norm else []), *([held_other] if epilogue == "gated_by" else []), sentinels(rows + 8)]
+    kernel = linear_vector(rows, columns, format, x_offset=x_offset, norm_eps=EPS if norm else None, epilogue=epilogue, cap=CAP)
+    arrays = [*buffers, held_x, *([gain] if norm else []), *([held_other, np.array([other_offset], np.int32)] if epilogue == "gated_by" else []), sentinels(rows + 8)]
     y = gpu.run(kernel, *arrays)[-1]
     assert (y[rows:] == SENTINEL).all()
 
@@ -78,7 +77,7 @@ def test_epilogue_is_right_all_along_its_curve(gpu, epilogue, twin, error):
     # One column, times 1: the products are the weights themselves, so only the epilogue's own error is left.
     products = np.linspace(-7, 7, 225, dtype=np.float32)
     (data,), _ = encode(products[:, None] * np.eye(1, 4, dtype=np.float32), "f32")
-    ones = [np.ones(225, np.float32)] if epilogue == "gated_by" else []
+    ones = [np.ones(225, np.float32), np.zeros(1, np.int32)] if epilogue == "gated_by" else []
     y = gpu.run(linear_vector(225, 4, "f32", epilogue=epilogue, cap=3.0), data, np.eye(1, 4, dtype=np.float32), *ones, sentinels(225))[-1]
     x = products.astype(np.float64)
     assert_within(y, twin(x), error(x))
