@@ -8,15 +8,11 @@ once for eight products and a staged value is loaded once for four. Tiles of tok
 from tvm.script import tirx as T
 
 from ..state import STATE
-from ..quantize.format import GROUP
-from .dequantize import WeightLayout, expand_vector, load_scale
+from .dequantize import WeightLayout
 from .epilogue import gelu, softcap
 from .kernel import TILE, Kernel, ceil_div
 from .linear_common import linear_name, linear_parameters, row_of
-
-TOKENS_A_THREAD = 8
-ROWS_A_THREAD = 4
-VECTORS = GROUP // 4
+from .matrix_tile import ROWS_A_THREAD, TOKENS_A_THREAD, VECTORS, multiply_group
 
 
 def linear_matrix(tokens: int, rows: int, columns: int, format: str, x_stride: int | None = None, x_offset: int = 0,
@@ -38,7 +34,7 @@ def linear_matrix(tokens: int, rows: int, columns: int, format: str, x_stride: i
     threads = TILE * slices
     staged = tile_tokens * VECTORS
     row_at = row_of(rows, row_tiles, products)
-    expand, scale_of = expand_vector(format), load_scale(layout)
+    multiply = multiply_group(layout, slots)
     name = linear_name(f"linear_matrix_m{tokens}", rows, columns, format, None, epilogue, cap,
                        stride=0 if x_stride == columns else x_stride, x=x_offset, other=other_stride)
 
@@ -54,32 +50,7 @@ def linear_matrix(tokens: int, rows: int, columns: int, format: str, x_stride: i
                 else:
                     xs[at] = T.Broadcast(T.float32(0), 4)
 
-    @T.inline
-    def multiply(W, S, xs, acc, block, tx, group, first):
-        words = T.alloc_buffer((slots * 4,), "uint32", scope="local")
-        scales = T.alloc_buffer((slots,), "float32", scope="local")
-        values = T.alloc_buffer((4,), "float32", scope="local")
-        w = T.alloc_buffer((slots,), "float32x4", scope="local")
-        if layout.has_scale:
-            pair = T.alloc_buffer((2,), "float32", scope="local")
-            for r in T.unroll(slots):
-                scale_of(S, row_at(block, r) + tx, group, pair)
-                scales[r] = pair[group % 2]
-        for u in T.serial(layout.units_per_group):
-            for r in T.unroll(slots):
-                words[T.Ramp(r * 4, 1, 4)] = W[layout.unit(row_at(block, r) + tx, group * layout.units_per_group + u)]
-            for v in T.unroll(layout.values_per_unit // 4):
-                for r in T.unroll(slots):
-                    expand(words, r * 4, v, values)
-                    w[r] = values[T.Ramp(0, 1, 4)]
-                    if layout.has_scale:
-                        w[r] = w[r] * T.Broadcast(scales[r], 4)
-                for t in T.unroll(TOKENS_A_THREAD):
-                    x: T.float32x4 = xs[(first + t) * VECTORS + u * (layout.values_per_unit // 4) + v]
-                    for r in T.unroll(slots):
-                        acc[r * TOKENS_A_THREAD + t] = acc[r * TOKENS_A_THREAD + t] + T.call_pure_extern("float32", "dot", w[r], x)
-
-    @T.prim_func
+    @T.jit
     def func(W: T.Buffer((layout.data_units,), "uint32x4"), S: T.Buffer((layout.scale_total,), "uint32"),
              X: T.Buffer((tokens * x_stride // 4,), "float32x4"), E: T.Buffer((max(1, tokens * other_stride),), "float32"),
              PLACE: T.Buffer((1,), "int32"), STATE_WORDS: T.Buffer((STATE["tokens"],), "int32"), Y: T.Buffer((tokens * rows,), "float32")):
@@ -97,7 +68,7 @@ def linear_matrix(tokens: int, rows: int, columns: int, format: str, x_stride: i
                                 T.tvm_storage_sync("shared")
                                 stage(X, xs, group, by * tile_tokens, ty * TILE + tx)
                                 T.tvm_storage_sync("shared")
-                                multiply(W, S, xs, acc, bx, tx, group, ty * TOKENS_A_THREAD)
+                                multiply(W, S, xs, acc, lambda slot: row_at(bx, slot) + tx, group, ty * TOKENS_A_THREAD)
                             for t in T.unroll(TOKENS_A_THREAD):
                                 for i in T.unroll(row_tiles):
                                     m: T.int32 = by * tile_tokens + ty * TOKENS_A_THREAD + t
