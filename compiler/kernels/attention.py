@@ -94,7 +94,7 @@ def attention_kernel(tokens: int, heads: int, kv_heads: int, head_size: int, str
             seen = T.meta_var(T.And(T.And(at >= 0, at <= query), T.And(slot < slots_in_use(last, ring), query - at < reach)))
             scores[r * THREADS + tx] = T.Select(seen, sums[r], T.float32(MASKED))
 
-    @T.prim_func
+    @T.jit
     def func(X: T.Buffer((tokens * stride // 4,), "float32x4"), G: T.Buffer((vectors,), "float32x4"),
              TABLE: T.Buffer((2 * DIGIT * vectors,), "float32x4"), STATE_WORDS: T.Buffer((STATE["tokens"],), "int32"),
              K: T.Buffer((slots * kv_heads * vectors,), "float32x4"), V: T.Buffer((slots * kv_heads * vectors,), "float32x4"),

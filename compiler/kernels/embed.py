@@ -20,7 +20,7 @@ def embed_kernel(tokens: int, vocabulary: int, width: int, format: str, scale: f
     blocks = ceil_div(layout.units, THREADS)
     name = f"embed_{format}_m{tokens}_v{vocabulary}_k{width}_{number_name('scale', scale)}"
 
-    @T.prim_func
+    @T.jit
     def func(W: T.Buffer((layout.data_units,), "uint32x4"), S: T.Buffer((layout.scale_total,), "uint32"),
              STATE_WORDS: T.Buffer((STATE["tokens"] + tokens,), "int32"), Y: T.Buffer((tokens * width // 4,), "float32x4")):
         T.func_attr({"global_symbol": name, "tirx.noalias": True})
@@ -57,7 +57,7 @@ def last_row_kernel(tokens: int, width: int) -> Kernel:
     blocks = ceil_div(vectors, THREADS)
     name = f"last_row_m{tokens}_k{width}"
 
-    @T.prim_func
+    @T.jit
     def func(X: T.Buffer((tokens * vectors,), "float32x4"), STATE_WORDS: T.Buffer((STATE["tokens"],), "int32"),
              Y: T.Buffer((vectors,), "float32x4")):
         T.func_attr({"global_symbol": name, "tirx.noalias": True})

@@ -3,6 +3,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from tvm import tirx
+from tvm.tirx.script.parser.entry import TIRJit
 
 from ..quantize.format import TILE_ROWS
 
@@ -31,14 +32,20 @@ class Parameter:
 class Kernel:
     """name is unique for everything that shapes the code, so equal names may share one shader.
 
+    function: the TIR function, which `T.jit` parses when it is asked for: that takes 0.2 s, and a plan needs none.
     grid: workgroups in x and y. multiply_accumulates: of one launch's matrix products (0 where there is none).
     """
 
     name: str
-    prim_func: tirx.PrimFunc = field(compare=False, repr=False)
+    function: TIRJit = field(compare=False, repr=False)
     grid: tuple[int, int]
     parameters: tuple[Parameter, ...]
     multiply_accumulates: int = 0
+
+    @property
+    def prim_func(self) -> tirx.PrimFunc:
+        """The function, parsed once."""
+        return self.function.specialize()
 
     @property
     def parameter_names(self) -> list[str]:

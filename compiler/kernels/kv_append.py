@@ -41,7 +41,7 @@ def kv_append_kernel(tokens: int, kv_heads: int, head_size: int, stride: int, k_
             total = total + partial[i]
         out[0] = T.float32(1) / T.sqrt(total / T.float32(head_size) + exact(eps))
 
-    @T.prim_func
+    @T.jit
     def func(X: T.Buffer((tokens * stride // 4,), "float32x4"), G: T.Buffer((vectors,), "float32x4"),
              TABLE: T.Buffer((2 * DIGIT * vectors,), "float32x4"), STATE_WORDS: T.Buffer((STATE["tokens"],), "int32"),
              K: T.Buffer((slots * kv_heads * vectors,), "float32x4"), V: T.Buffer((slots * kv_heads * vectors,), "float32x4")):

@@ -6,11 +6,11 @@ along: W (x * g) / rms(x), so each thread adds up the squares it passes anyway.
 """
 from tvm.script import tirx as T
 
-from ..quantize.format import GROUP
-from .dequantize import WeightLayout, expand_vector, load_scale
+from .dequantize import WeightLayout
 from .epilogue import gelu, softcap
 from .kernel import TILE, Kernel, ceil_div, exact
 from .linear_common import linear_name, linear_parameters, row_of
+from .vector_tile import add_group, sum_splits
 
 # Rows enough to fill a GPU without sharing the columns out: then no thread waits at a barrier, and each takes four
 # rows, so that a load of x serves four products.
@@ -37,47 +37,11 @@ def linear_vector(rows: int, columns: int, format: str, x_offset: int = 0, norm_
     norm = norm_eps is not None
     sums = slots + (1 if norm else 0)
     row_at = row_of(rows, row_tiles, products)
-    expand, scale_of = expand_vector(format), load_scale(layout)
-    vectors = layout.values_per_unit // 4
+    add, total = add_group(layout, slots, norm), sum_splits(splits, sums, TILE)
     blocks = ceil_div(rows, TILE * row_tiles)
     name = linear_name("linear_vector", rows, columns, format, norm_eps, epilogue, cap, x=x_offset)
 
-    @T.inline
-    def add_vector(X, G, acc, words, part, v, k4):
-        values = T.alloc_buffer((4,), "float32", scope="local")
-        x: T.float32x4 = X[x_offset // 4 + k4]
-        if norm:
-            acc[slots] = acc[slots] + T.call_pure_extern("float32", "dot", x, x)
-            x = x * G[k4]
-        for r in T.unroll(slots):
-            expand(words, r * 4, v, values)
-            part[r] = part[r] + T.call_pure_extern("float32", "dot", values[T.Ramp(0, 1, 4)], x)
-
-    @T.inline
-    def add_group(W, S, X, G, acc, block, tx, group):
-        words = T.alloc_buffer((slots * 4,), "uint32", scope="local")
-        part = T.alloc_buffer((slots,), "float32", scope="local")
-        for r in T.unroll(slots):
-            part[r] = T.float32(0)
-        for u in T.serial(layout.units_per_group):
-            for r in T.unroll(slots):
-                words[T.Ramp(r * 4, 1, 4)] = W[layout.unit(row_at(block, r) + tx, group * layout.units_per_group + u)]
-            for v in T.unroll(vectors):
-                k4 = T.meta_var(group * (GROUP // 4) + u * vectors + v)
-                if layout.ragged:
-                    if k4 < columns // 4:
-                        add_vector(X, G, acc, words, part, v, k4)
-                else:
-                    add_vector(X, G, acc, words, part, v, k4)
-        for r in T.unroll(slots):
-            if layout.has_scale:
-                scale = T.alloc_buffer((2,), "float32", scope="local")
-                scale_of(S, row_at(block, r) + tx, group, scale)
-                acc[r] = acc[r] + part[r] * scale[group % 2]
-            else:
-                acc[r] = acc[r] + part[r]
-
-    @T.prim_func
+    @T.jit
     def func(W: T.Buffer((layout.data_units,), "uint32x4"), S: T.Buffer((layout.scale_total,), "uint32"),
              X: T.Buffer(((x_offset + columns) // 4,), "float32x4"), G: T.Buffer((columns // 4,), "float32x4"),
              E: T.Buffer((rows,), "float32"), PLACE: T.Buffer((1,), "int32"), Y: T.Buffer((rows,), "float32")):
@@ -91,19 +55,13 @@ def linear_vector(rows: int, columns: int, format: str, x_offset: int = 0, norm_
                     for i in T.serial(ceil_div(layout.groups, splits)):
                         group: T.int32 = i * splits + ty
                         if layout.groups % splits == 0:
-                            add_group(W, S, X, G, acc, bx, tx, group)
+                            add(W, S, X, G, acc, lambda slot: row_at(bx, slot) + tx, x_offset // 4, group)
                         else:
                             if group < layout.groups:
-                                add_group(W, S, X, G, acc, bx, tx, group)
+                                add(W, S, X, G, acc, lambda slot: row_at(bx, slot) + tx, x_offset // 4, group)
                     if splits > 1:
                         partial = T.alloc_buffer((splits * TILE * sums,), "float32", scope="shared")
-                        for i in T.unroll(sums):
-                            partial[(i * splits + ty) * TILE + tx] = acc[i]
-                        T.tvm_storage_sync("shared")
-                        for i in T.unroll(sums):
-                            acc[i] = T.float32(0)
-                            for s in T.unroll(splits):
-                                acc[i] = acc[i] + partial[(i * splits + s) * TILE + tx]
+                        total(acc, partial, ty, tx)
                     if norm:
                         inverse_rms: T.float32 = T.float32(1) / T.sqrt(acc[slots] / T.float32(columns) + exact(norm_eps))
                         for i in T.unroll(slots):

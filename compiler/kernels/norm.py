@@ -22,7 +22,7 @@ def norm_kernel(tokens: int, width: int, eps: float, residual: bool = False, inp
     elif output_scale != 1.0:
         name += f"_{number_name('out', output_scale)}"
 
-    @T.prim_func
+    @T.jit
     def func(X: T.Buffer((tokens * vectors,), "float32x4"), G: T.Buffer((vectors,), "float32x4"),
              R: T.Buffer((tokens * vectors,), "float32x4"), C: T.Buffer((1,), "float32"),
              Y: T.Buffer((tokens * vectors,), "float32x4")):

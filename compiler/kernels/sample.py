@@ -64,7 +64,7 @@ def threshold_kernel(vocabulary: int) -> Kernel:
             else:
                 high[0] = T.min(high[0], middle)
 
-    @T.prim_func
+    @T.jit
     def func(LOGITS: T.Buffer((vocabulary,), "float32"), STATE_WORDS: T.Buffer((STATE["tokens"],), "int32"),
              THRESHOLD: T.Buffer((1,), "float32")):
         T.func_attr({"global_symbol": name, "tirx.noalias": True})
@@ -156,7 +156,7 @@ def choose_kernel(vocabulary: int) -> Kernel:
         small: T.float32 = v * (T.float32(1) + v * (T.float32(0.5) + v * exact(1 / 3)))
         out[0] = T.float32(0) - T.log(T.Select(v < T.float32(0.01), small, T.float32(0) - T.log(T.float32(1) - v)))
 
-    @T.prim_func
+    @T.jit
     def func(LOGITS: T.Buffer((vocabulary,), "float32"), STATE_WORDS: T.Buffer((STATE["tokens"],), "int32"),
              THRESHOLD: T.Buffer((1,), "float32"), BEST: T.Buffer((blocks,), "float32"), TOKEN: T.Buffer((blocks,), "int32")):
         T.func_attr({"global_symbol": name, "tirx.noalias": True})
@@ -195,7 +195,7 @@ def advance_kernel(vocabulary: int) -> Kernel:
     blocks = ceil_div(vocabulary, BLOCK)
     name = f"sample_advance_v{vocabulary}"
 
-    @T.prim_func
+    @T.jit
     def func(BEST: T.Buffer((blocks,), "float32"), TOKEN: T.Buffer((blocks,), "int32"),
              STATE_WORDS: T.Buffer((STATE["tokens"] + 1,), "int32")):
         T.func_attr({"global_symbol": name, "tirx.noalias": True})

@@ -48,7 +48,7 @@ def most_live(steps: Steps, sizes: dict[str, int]) -> int:
 def kernel(reads: int) -> Kernel:
     """Only its parameters matter here."""
     parameters = tuple(Parameter(f"X{i}") for i in range(reads)) + (Parameter("Y", written=True),)
-    return Kernel(f"reads_{reads}", last_row_kernel(2, 4).prim_func, (1, 1), parameters)
+    return Kernel(f"reads_{reads}", last_row_kernel(2, 4).function, (1, 1), parameters)
 
 
 def random_step(rng: random.Random, step: str, count: int, sizes: dict[str, int]) -> list[Launch]:
