@@ -27,13 +27,14 @@ class Weight:
 
     @property
     def is_matrix(self) -> bool:
-        return len(self.shape) == 2
+        """Whether it is stored in a weight format; experts' matrices count as one, one below the other."""
+        return len(self.shape) > 1
 
     def buffers(self) -> list[Buffer]:
         """A matrix has a data buffer and, where its format has scales, a scale buffer; a vector is one buffer."""
         if not self.is_matrix:
             return [Buffer(self.name, "weight", 4 * self.shape[0])]
-        data, scale = FORMATS[self.format].bytes(*self.shape)
+        data, scale = FORMATS[self.format].bytes(math.prod(self.shape[:-1]), self.shape[-1])
         return [Buffer(f"{self.name}.data", "weight", data)] + ([Buffer(f"{self.name}.scale", "weight", scale)] if scale else [])
 
 
@@ -49,7 +50,7 @@ def plan_weights(model, parameters, checkpoint: Checkpoint, quant: str) -> list[
         sources = model.sources(name)
         tensors = find_tensors(checkpoint, sources, shape) if checkpoint.tensors else ()
         formats = [tensor.source_format for tensor in tensors] or ["BF16"]
-        format = choose_format(formats, quant) if len(shape) == 2 else "f32"
+        format = choose_format(formats, quant) if len(shape) > 1 else "f32"
         weights.append(Weight(name, shape, format, tensors))
     return weights
 

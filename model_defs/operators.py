@@ -55,6 +55,23 @@ def attend(q: nn.Tensor, cache: nn.Tensor, state: nn.Tensor, window: int | None,
     return nn.op.extern("gemlet.attend", [q, cache, state, window or 0, float(scale)], _like([m, heads * size], "attended"))
 
 
+def route(scores: nn.Tensor, per_expert_scale: nn.Tensor, chosen: int) -> nn.Tensor:
+    """[M, E] router scores -> [M, 2 * chosen]: the numbers of the best experts and their weights: softmax over all experts,
+    the chosen renormalised to a sum of 1, each times its expert's own scale."""
+    return nn.op.extern("gemlet.route", [scores, per_expert_scale, chosen], _like([scores.shape[0], 2 * chosen], "routing"))
+
+
+def experts_gated(x: nn.Tensor, weight: nn.Tensor, routing: nn.Tensor) -> nn.Tensor:
+    """gelu(gate x) * (up x) by each chosen expert: [M, K], [E, 2 N, K] (gate's rows first) -> [M * chosen, N]."""
+    rows = x.shape[0] * (routing.shape[1] // 2)
+    return nn.op.extern("gemlet.experts_gated", [x, weight, routing], _like([rows, weight.shape[1] // 2], "gated"))
+
+
+def experts_sum(x: nn.Tensor, weight: nn.Tensor, routing: nn.Tensor) -> nn.Tensor:
+    """The chosen experts' products, weighted and summed: [M * chosen, K], [E, N, K] -> [M, N]."""
+    return nn.op.extern("gemlet.experts_sum", [x, weight, routing], _like([routing.shape[0], weight.shape[1]], "mixed"))
+
+
 def last_row(x: nn.Tensor, state: nn.Tensor) -> nn.Tensor:
     """The row of the step's last token that counts: [M, K] -> [1, K]."""
     return nn.op.extern("gemlet.last_row", [x, state], _like([1, x.shape[1]], "last"))

@@ -38,7 +38,7 @@ def fuse_norm(module: tvm.IRModule) -> tvm.IRModule:
     def scale(call, definition):
         if not is_op(call, "multiply"):
             return None
-        op = norm_of(call.args[0], definition, residual=True)
+        op = norm_of(call.args[0], definition)
         if op is None:
             return None
         value = constant(definition(call.args[1]))

@@ -23,6 +23,9 @@ SCHEMAS = {
     "rope": Schema(("x", "state"), ("theta", "fraction")),
     "kv_append": Schema(("cache", "k", "v", "state")),
     "attend": Schema(("q", "cache", "state"), ("window", "scale")),
+    "route": Schema(("scores", "per_expert_scale"), ("chosen",)),
+    "experts_gated": Schema(("x", "weight", "routing")),
+    "experts_sum": Schema(("x", "weight", "routing")),
     "last_row": Schema(("x", "state")),
     # * y = epilogue(norm(x) weight^T); eps 0: no norm. Epilogues: compiler/kernels/epilogue.py.
     "linear": Schema(("x", "weight", "norm_weight", "other"), ("eps", "epilogue", "cap")),

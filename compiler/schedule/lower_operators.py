@@ -4,15 +4,20 @@ from functools import cache
 from ..errors import GemletError
 from ..kernels.attention import attention_kernel
 from ..kernels.embed import embed_kernel, last_row_kernel
+from ..kernels.experts_matrix import experts_matrix, weighted_sum_kernel
+from ..kernels.experts_vector import experts_gated_vector, experts_sum_vector
 from ..kernels.kv_append import kv_append_kernel
 from ..kernels.linear_matrix import linear_matrix
 from ..kernels.linear_vector import linear_vector
 from ..kernels.norm import norm_kernel
+from ..kernels.route import group_kernel, route_kernel
 from .lower_step import StepLowering, View
 
 # The same shapes give the same kernel object, within a step and between steps.
-attention_kernel, embed_kernel, last_row_kernel, kv_append_kernel, linear_matrix, linear_vector, norm_kernel = map(
-    cache, (attention_kernel, embed_kernel, last_row_kernel, kv_append_kernel, linear_matrix, linear_vector, norm_kernel))
+(attention_kernel, embed_kernel, experts_gated_vector, experts_matrix, experts_sum_vector, group_kernel, kv_append_kernel,
+ last_row_kernel, linear_matrix, linear_vector, norm_kernel, route_kernel, weighted_sum_kernel) = map(cache, (
+    attention_kernel, embed_kernel, experts_gated_vector, experts_matrix, experts_sum_vector, group_kernel, kv_append_kernel,
+    last_row_kernel, linear_matrix, linear_vector, norm_kernel, route_kernel, weighted_sum_kernel))
 
 
 def weight_buffers(step: StepLowering, weight: str) -> tuple[str, list[str]]:
@@ -94,7 +99,55 @@ def lower_last_row(step: StepLowering, op, variable) -> View:
     return out
 
 
+def lower_route(step: StepLowering, op, variable) -> View:
+    scores, out = step.view(op["scores"]), step.new_value(variable, [int(extent) for extent in op.type.shape])
+    kernel = route_kernel(scores.rows, scores.width, op["chosen"])
+    step.launch(kernel, dense(scores), step.values[op["per_expert_scale"]], out.buffer)
+    return out
+
+
+def expert_groups(step: StepLowering, routing: View, experts: int) -> list[str]:
+    """The lists of a chunk's choices by expert, made once for each routing."""
+    names = [f"{routing.buffer}.{part}" for part in ("count", "list")]
+    if names[0] not in step.context.sizes:
+        step.context.sizes |= {names[0]: 4 * experts, names[1]: 4 * experts * routing.rows}
+        step.launch(group_kernel(routing.rows, experts, routing.width // 2), routing.buffer, "state", *names)
+    return names
+
+
+def lower_experts_gated(step: StepLowering, op, variable) -> View:
+    x, routing = step.view(op["x"]), step.view(op["routing"])
+    experts, rows, columns = (int(extent) for extent in op["weight"].ty.shape)
+    out = step.new_value(variable, [int(extent) for extent in op.type.shape])
+    format, buffers = weight_buffers(step, step.values[op["weight"]])
+    chosen = routing.width // 2
+    if x.rows == 1:
+        step.launch(experts_gated_vector(experts, chosen, rows // 2, columns, format), *buffers, dense(x), routing.buffer, out.buffer)
+    else:
+        groups = expert_groups(step, routing, experts)
+        step.launch(experts_matrix(x.rows, experts, chosen, rows // 2, columns, format, True), *buffers, dense(x), *groups, out.buffer)
+    return out
+
+
+def lower_experts_sum(step: StepLowering, op, variable) -> View:
+    x, routing = step.view(op["x"]), step.view(op["routing"])
+    experts, rows, columns = (int(extent) for extent in op["weight"].ty.shape)
+    out = step.new_value(variable, [int(extent) for extent in op.type.shape])
+    format, buffers = weight_buffers(step, step.values[op["weight"]])
+    chosen = routing.width // 2
+    if routing.rows == 1:
+        step.launch(experts_sum_vector(experts, chosen, rows, columns, format), *buffers, dense(x), routing.buffer, out.buffer)
+    else:
+        products = f"{out.buffer}.products"
+        step.context.sizes[products] = 4 * x.rows * rows
+        kernel = experts_matrix(routing.rows, experts, chosen, rows, columns, format, False)
+        step.launch(kernel, *buffers, dense(x), *expert_groups(step, routing, experts), products)
+        step.launch(weighted_sum_kernel(routing.rows, chosen, rows), products, routing.buffer, out.buffer)
+    return out
+
+
 LOWERINGS = {
     "embed": lower_embed, "linear": lower_linear, "norm": lower_norm, "norm_rope_kv_append": lower_kv_append,
-    "norm_rope_attend": lower_attend, "last_row": lower_last_row,
+    "norm_rope_attend": lower_attend, "last_row": lower_last_row, "route": lower_route, "experts_gated": lower_experts_gated,
+    "experts_sum": lower_experts_sum,
 }

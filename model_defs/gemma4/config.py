@@ -1,4 +1,4 @@
-"""Sizes of a dense Gemma 4 text model, from its configuration."""
+"""Sizes of a Gemma 4 text model, from its configuration."""
 from dataclasses import dataclass
 
 from ..config import ConfigError, expect, layer_types, multiple_of, require
@@ -21,6 +21,25 @@ class LayerConfig:
 
 
 @dataclass(frozen=True)
+class ExpertsConfig:
+    """Mixture of experts: `chosen` of `count` experts a token, each with an MLP of `intermediate_size`."""
+
+    count: int
+    chosen: int
+    intermediate_size: int
+
+    @staticmethod
+    def from_dict(config: dict) -> "ExpertsConfig | None":
+        """None for a dense model; ConfigError where more experts are chosen than there are."""
+        if not config.get("enable_moe_block"):
+            return None
+        count, chosen = require(config, "num_experts"), require(config, "top_k_experts")
+        if not 0 < chosen <= count:
+            raise ConfigError(f"config: `top_k_experts` is {chosen}; expected 1 to `num_experts`, {count}")
+        return ExpertsConfig(count, chosen, multiple_of("moe_intermediate_size", require(config, "moe_intermediate_size"), 4))
+
+
+@dataclass(frozen=True)
 class Config:
     """Names as in transformers' `Gemma4TextConfig`."""
 
@@ -32,6 +51,7 @@ class Config:
     sliding_window: int
     layers: tuple[LayerConfig, ...]
     first_shared_layer: int
+    experts: ExpertsConfig | None
     rope: dict[str, Rope]
     rms_norm_eps: float
     final_logit_softcapping: float | None
@@ -43,7 +63,6 @@ class Config:
         """Raises ConfigError for a missing key or a variant that this definition does not cover."""
         expect(config, "hidden_activation", "gelu_pytorch_tanh")
         expect(config, "attention_bias", False)
-        expect(config, "enable_moe_block", False, None)
         expect(config, "use_bidirectional_attention", None, "vision")
         kinds = layer_types(config)
         rope = {kind: Rope(values["rope_theta"], values.get("partial_rotary_factor", 1.0))
@@ -56,7 +75,7 @@ class Config:
             hidden_size_per_layer_input=multiple_of("hidden_size_per_layer_input", config.get("hidden_size_per_layer_input") or 0, 4),
             num_attention_heads=require(config, "num_attention_heads"), sliding_window=require(config, "sliding_window"),
             layers=tuple(layer_config(config, kinds, i, first_shared) for i in range(len(kinds))),
-            first_shared_layer=first_shared, rope=rope, rms_norm_eps=require(config, "rms_norm_eps"),
+            first_shared_layer=first_shared, experts=ExpertsConfig.from_dict(config), rope=rope, rms_norm_eps=require(config, "rms_norm_eps"),
             final_logit_softcapping=config.get("final_logit_softcapping"), tie_word_embeddings=config.get("tie_word_embeddings", True),
             max_position_embeddings=require(config, "max_position_embeddings"))
 

@@ -1,16 +1,16 @@
-"""Gemma 4 text model, dense.
+"""Gemma 4 text model.
 
 Departures from Gemma 3: attention is not scaled, since Q, K and V are all normed (V without a weight); global layers have
 heads of another size, rotate only a part of them and may use K as V; the last layers may own no K and V but read those
 of the last own-KV layer of their kind, with a wider MLP; each layer may add a per-layer embedding (PLE) and ends with a
-learned scalar.
+learned scalar. The 26B-A4B has experts beside each dense MLP.
 """
 from tvm.relax.frontend import nn
 from tvm.relax.frontend.nn import op
 
 from ..modules import Embedding, GatedMLP, RMSNorm, checkpoint_names, split_heads
-from ..operators import Cache, attend, embed, kv_append, last_row, rope, unit_rms_norm
-from .config import Config
+from ..operators import Cache, attend, embed, experts_gated, experts_sum, kv_append, last_row, rope, route, unit_rms_norm
+from .config import Config, ExpertsConfig
 
 
 class Attention(nn.Module):
@@ -55,6 +55,31 @@ class Attention(nn.Module):
         return self.o_proj(attend(q, cache, state, self.window, 1.0)), cache
 
 
+class Router(nn.Module):
+    """Which experts a token goes to: a projection of x / rms(x) * scale / sqrt(hidden size)."""
+
+    def __init__(self, hidden_size: int, experts: ExpertsConfig, eps: float):
+        self.scale = nn.Parameter((hidden_size,), "float32")
+        self.proj = nn.Linear(hidden_size, experts.count, bias=False)
+        self.per_expert_scale = nn.Parameter((experts.count,), "float32")
+        self.factor, self.chosen, self.eps = hidden_size**-0.5, experts.chosen, eps
+
+    def forward(self, x: nn.Tensor) -> nn.Tensor:
+        scores = self.proj(op.rms_norm(x, self.scale, axes=-1, epsilon=self.eps) * self.factor)
+        return route(scores, self.per_expert_scale, self.chosen)
+
+
+class Experts(nn.Module):
+    """The experts' gated MLPs (modules.GatedMLP), each kind of matrix in one tensor."""
+
+    def __init__(self, hidden_size: int, experts: ExpertsConfig):
+        self.gate_up_proj = nn.Parameter((experts.count, 2 * experts.intermediate_size, hidden_size), "float32")
+        self.down_proj = nn.Parameter((experts.count, hidden_size, experts.intermediate_size), "float32")
+
+    def forward(self, x: nn.Tensor, routing: nn.Tensor) -> nn.Tensor:
+        return experts_sum(experts_gated(x, self.gate_up_proj, routing), self.down_proj, routing)
+
+
 class Layer(nn.Module):
     def __init__(self, config: Config, layer: int):
         size, eps, per_layer = config.hidden_size, config.rms_norm_eps, config.hidden_size_per_layer_input
@@ -65,16 +90,31 @@ class Layer(nn.Module):
         self.pre_feedforward_layernorm = RMSNorm(size, eps)
         self.post_feedforward_layernorm = RMSNorm(size, eps)
         self.layer_scalar = nn.Parameter((1,), "float32")
+        self.has_experts = config.experts is not None
+        if self.has_experts:
+            self.router = Router(size, config.experts, eps)
+            self.experts = Experts(size, config.experts)
+            self.post_feedforward_layernorm_1 = RMSNorm(size, eps)
+            self.pre_feedforward_layernorm_2 = RMSNorm(size, eps)
+            self.post_feedforward_layernorm_2 = RMSNorm(size, eps)
         self.has_per_layer_input = bool(per_layer)
         if self.has_per_layer_input:
             self.per_layer_input_gate = nn.Linear(size, per_layer, bias=False)
             self.per_layer_projection = nn.Linear(per_layer, size, bias=False)
             self.post_per_layer_input_norm = RMSNorm(size, eps)
 
+    def feed_forward(self, x: nn.Tensor) -> nn.Tensor:
+        """The dense MLP and, where there are any, the experts beside it, from the same residual."""
+        dense = self.mlp(self.pre_feedforward_layernorm(x))
+        if not self.has_experts:
+            return dense
+        mixed = self.experts(self.pre_feedforward_layernorm_2(x), self.router(x))
+        return self.post_feedforward_layernorm_1(dense) + self.post_feedforward_layernorm_2(mixed)
+
     def forward(self, x: nn.Tensor, per_layer_input: nn.Tensor | None, state: nn.Tensor, cache: nn.Tensor):
         attended, cache = self.self_attn(self.input_layernorm(x), state, cache)
         x = x + self.post_attention_layernorm(attended)
-        x = x + self.post_feedforward_layernorm(self.mlp(self.pre_feedforward_layernorm(x)))
+        x = x + self.post_feedforward_layernorm(self.feed_forward(x))
         if self.has_per_layer_input:
             gated = op.gelu(self.per_layer_input_gate(x), approximate="tanh") * per_layer_input
             x = x + self.post_per_layer_input_norm(self.per_layer_projection(gated))
