@@ -1,0 +1,121 @@
+"""The kernels of a mixture of experts against their twins, through WebGPU."""
+import numpy as np
+import pytest
+
+from compiler.kernels import experts_twins as twins
+from compiler.kernels.experts_matrix import experts_matrix, weighted_sum_kernel
+from compiler.kernels.experts_vector import experts_gated_vector, experts_sum_vector
+from compiler.kernels.route import group_kernel, route_kernel
+from tests.fixtures import tolerances
+from tests.fixtures.kernel_inputs import SENTINEL, assert_within, encode, normal, sentinels, state_words
+
+# (experts, chosen): one of few, more experts than a workgroup's threads with an odd rest, all of them.
+COUNTS = [(5, 1), (131, 8), (3, 3)]
+
+
+def routing(rng: np.random.Generator, tokens: int, experts: int, chosen: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Expert numbers and weights [M, chosen], and both as ROUTE holds them."""
+    numbers = np.stack([rng.permutation(experts)[:chosen] for _ in range(tokens)])
+    weights = rng.uniform(0.1, 1, (tokens, chosen)).astype(np.float32)
+    return numbers, weights, np.concatenate([numbers.astype(np.float32), weights], axis=1)
+
+
+@pytest.mark.parametrize(("experts", "chosen"), COUNTS)
+def test_route_takes_the_best_and_renormalises(gpu, experts, chosen):
+    rng = np.random.default_rng(experts)
+    scores, per_expert = normal(rng, 3, experts) * 4, normal(rng, experts)
+    route = gpu.run(route_kernel(3, experts, chosen), scores, per_expert, sentinels(3, 2 * chosen))[-1]
+    numbers, weights = twins.route(scores, per_expert, chosen)
+    assert (route[:, :chosen] == numbers).all()
+    # Both the weight's and the sum's exponentials have the error of one.
+    bound = 2 * tolerances.exponential(scores.max() - scores.min()) * np.abs(weights) + 2.0**-20 * np.abs(weights)
+    assert_within(route[:, chosen:], weights, bound)
+
+
+def test_of_equal_scores_the_lower_expert_comes_first(gpu):
+    scores = np.array([[1, 2, 2, 0, 2]], np.float32)
+    route = gpu.run(route_kernel(1, 5, 3), scores, np.ones(5, np.float32), sentinels(1, 6))[-1]
+    assert route[0, :3].tolist() == [1, 2, 4]
+
+
+@pytest.mark.parametrize(("experts", "chosen"), COUNTS)
+@pytest.mark.parametrize("length", [1, 7])
+def test_groups_list_the_choices_of_tokens_that_count(gpu, experts, chosen, length):
+    rng = np.random.default_rng(length)
+    numbers, _, route = routing(rng, 7, experts, chosen)
+    empty = np.full(experts * 7, -1, np.int32)
+    count, listed = gpu.run(group_kernel(7, experts, chosen), route, state_words(length=length), np.full(experts, -1, np.int32), empty)[-2:]
+    expected = twins.choices_by_expert(numbers[:length], experts)
+    assert count.tolist() == [len(choices) for choices in expected]
+    for expert, choices in enumerate(expected):
+        assert listed[expert * 7:expert * 7 + len(choices)].tolist() == choices
+        assert (listed[expert * 7 + len(choices):(expert + 1) * 7] == -1).all()
+
+
+def gated_bound(x: np.ndarray, weight: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """Error of gelu(gate) * up, from those of the two products."""
+    rows = []
+    for m, choice in np.ndindex(numbers.shape):
+        own = weight[numbers[m, choice]]
+        product, error = x[m:m + 1].astype(np.float64) @ own.T, tolerances.product(x[m:m + 1], own)
+        (a, b), (error_a, error_b) = np.split(product, 2, axis=1), np.split(error, 2, axis=1)
+        rows.append(np.abs(b) * tolerances.gelu(a, error_a) + np.abs(twins.gelu(a)) * (error_b + tolerances.U * np.abs(b)))
+    return np.concatenate(rows)
+
+
+def products_bound(x: np.ndarray, weight: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    return np.concatenate([tolerances.product(x[i:i + 1], weight[expert]) for i, expert in enumerate(numbers.reshape(-1))])
+
+
+# N beside and beyond a tile, so that experts begin inside tiles; K with a ragged and an odd number of groups.
+@pytest.mark.parametrize(("format", "rows", "columns"), [("f32", 40, 36), ("q4", 33, 96), ("q8", 20, 64)])
+@pytest.mark.parametrize(("experts", "chosen"), [(5, 1), (9, 4)])
+def test_one_token_reads_its_experts(gpu, format, rows, columns, experts, chosen):
+    rng = np.random.default_rng(rows)
+    numbers, weights, route = routing(rng, 1, experts, chosen)
+    buffers, flat = encode(normal(rng, experts * 2 * rows, columns) / np.float32(columns**0.5), format)
+    weight, x = flat.reshape(experts, 2 * rows, columns), normal(rng, 1, columns)
+    y = gpu.run(experts_gated_vector(experts, chosen, rows, columns, format), *buffers, x, route, sentinels(chosen * rows + 4))[-1]
+    assert (y[chosen * rows:] == SENTINEL).all()
+    assert_within(y[:chosen * rows].reshape(chosen, rows), twins.experts_gated(x, weight, numbers), gated_bound(x, weight, numbers))
+
+    buffers, flat = encode(normal(rng, experts * rows, columns) / np.float32(columns**0.5), format)
+    weight, x = flat.reshape(experts, rows, columns), normal(rng, chosen, columns)
+    y = gpu.run(experts_sum_vector(experts, chosen, rows, columns, format), *buffers, x, route, sentinels(rows + 4))[-1]
+    assert (y[rows:] == SENTINEL).all()
+    products, bound = twins.experts_products(x, weight, numbers), products_bound(x, weight, numbers)
+    bound = (weights.T * (bound + chosen * 2 * tolerances.U * np.abs(products))).sum(0, keepdims=True)
+    assert_within(y[None, :rows], twins.weighted_sum(products, weights.astype(np.float64)), bound)
+
+
+@pytest.mark.parametrize(("format", "rows", "columns", "tokens", "length"), [("f32", 40, 36, 40, 40), ("q4", 33, 96, 16, 5)])
+def test_a_chunk_meets_the_experts_that_its_tokens_chose(gpu, format, rows, columns, tokens, length):
+    experts, chosen = 6, 2
+    rng = np.random.default_rng(tokens)
+    numbers, weights, route = routing(rng, tokens, experts, chosen)
+    numbers[:, 0] = 4  # more choices than one tile of tokens holds; expert 5 may get none
+    numbers[:, 1] = rng.integers(0, 4, tokens)
+    groups = twins.choices_by_expert(numbers[:length], experts)
+    count, listed = np.array([len(choices) for choices in groups], np.int32), np.zeros((experts, tokens), np.int32)
+    for expert, choices in enumerate(groups):
+        listed[expert, :len(choices)] = choices
+    for gated in (True, False):
+        products = 2 if gated else 1
+        buffers, flat = encode(normal(rng, experts * products * rows, columns) / np.float32(columns**0.5), format)
+        weight, x = flat.reshape(experts, products * rows, columns), normal(rng, tokens if gated else tokens * chosen, columns)
+        kernel = experts_matrix(tokens, experts, chosen, rows, columns, format, gated)
+        y = gpu.run(kernel, *buffers, x, count, listed, sentinels(tokens * chosen, rows))[-1]
+        made = length * chosen
+        twin, bound = (twins.experts_gated, gated_bound) if gated else (twins.experts_products, products_bound)
+        inputs = x[:length] if gated else x[:made]
+        assert_within(y[:made], twin(inputs, weight, numbers[:length]), bound(inputs, weight, numbers[:length]))
+        assert (y[made:] == SENTINEL).all()
+
+
+def test_weighted_sum_of_a_tokens_choices(gpu):
+    rng = np.random.default_rng(1)
+    _, weights, route = routing(rng, 3, 9, 4)
+    x = normal(rng, 12, 100)
+    y = gpu.run(weighted_sum_kernel(3, 4, 100), x, route, sentinels(3, 100))[-1]
+    bound = 8 * tolerances.U * twins.weighted_sum(np.abs(x), weights.astype(np.float64))
+    assert_within(y, twins.weighted_sum(x, weights.astype(np.float64)), bound)
