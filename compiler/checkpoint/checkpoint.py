@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from compiler.checkpoint.mobile import MobileQuantization
 from compiler.checkpoint.tensor import Tensor
 from compiler.errors import GemletError
 
@@ -34,7 +35,9 @@ class Checkpoint:
     chat_template: str | None
     license: License
     gguf_fields: dict[str, Any] = field(repr=False)  # metadata of a GGUF file; empty for other checkpoints
-    revision: str | None = None  # commit on the hub, where it came from there
+    hub_id: str | None = None  # owner/name, where it came from the hub
+    revision: str | None = None  # commit there
+    quantization: MobileQuantization | None = None  # what a mobile checkpoint's config says of its weights
 
     @property
     def name(self) -> str:

@@ -1,7 +1,8 @@
 """Finds all parts of a split GGUF model, given any one of them."""
 
 import re
-from pathlib import Path
+from collections.abc import Iterable
+from pathlib import Path, PurePath, PurePosixPath
 
 from compiler.checkpoint.gguf_file import GGUFFile, read_gguf_file
 from compiler.errors import GemletError
@@ -9,10 +10,23 @@ from compiler.errors import GemletError
 PART = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
 
 
-def model_stem(path: Path) -> str:
+def model_stem(path: PurePath) -> str:
     """The file's name without its part numbers and suffix; the same for all parts of one model."""
     match = PART.fullmatch(path.name)
     return match["stem"] if match else path.stem
+
+
+def text_models(names: Iterable[str]) -> dict[str, list[str]]:
+    """The GGUF models among files: stem, with its folder -> names of its parts, in the order given.
+
+    Files with `mmproj` in their name are left out: llama.cpp calls those so that hold what turns images into tokens.
+    """
+    models: dict[str, list[str]] = {}
+    for name in names:
+        path = PurePosixPath(name)
+        if path.suffix == ".gguf" and "mmproj" not in path.name:
+            models.setdefault(str(path.with_name(model_stem(path))), []).append(name)
+    return models
 
 
 def read_gguf_model(path: Path) -> GGUFFile:

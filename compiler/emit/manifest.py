@@ -24,6 +24,7 @@ def manifest(name: str, checkpoint: Checkpoint, quant: str, lowered: Lowered, sh
         "generator": f"gemlet {VERSION}",
         "name": name,
         "title": checkpoint.title,
+        "source": source(checkpoint),
         "architecture": checkpoint.config["model_type"],
         "chat": checkpoint.chat_template is not None,
         "license": {"name": checkpoint.license.name, "url": checkpoint.license.url, "file": "LICENSE.txt"},
@@ -43,6 +44,11 @@ def manifest(name: str, checkpoint: Checkpoint, quant: str, lowered: Lowered, sh
         "shards": shards,
         "weights": [{"buffer": index[buffer], "pieces": places} for buffer, places in sorted(pieces.items())],
     }
+
+
+def source(checkpoint: Checkpoint) -> dict[str, str] | None:
+    """Where on the hub the weights came from."""
+    return {"id": checkpoint.hub_id, "revision": checkpoint.revision} if checkpoint.hub_id else None
 
 
 def buffer_entry(buffer: Buffer) -> dict:

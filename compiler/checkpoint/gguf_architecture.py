@@ -1,0 +1,96 @@
+"""What a GGUF file's `general.architecture` decides: the names of its tensors, and how its metadata is read."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from compiler.checkpoint.gguf_file import GGUFFile
+from compiler.errors import GemletError
+
+
+class Metadata:
+    """A file's metadata by keys without the architecture's prefix: `block_count` is `gemma4.block_count`."""
+
+    def __init__(self, model: GGUFFile, prefix: str) -> None:
+        self.path, self.fields, self.prefix = model.path, model.fields, prefix
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return self.fields.get(f"{self.prefix}.{key}", default)
+
+    def required(self, key: str) -> Any:
+        """Raises GemletError where the file does not state the key."""
+        value = self.get(key)
+        if value is None:
+            raise GemletError(f"{self.path}: metadata {self.prefix}.{key} is missing. Convert the file again.")
+        return value
+
+    def by_layer(self, key: str, layers: int) -> list[Any]:
+        """One value a layer, from such a list or from one value for all. Raises GemletError for a list of another length."""
+        value = self.required(key)
+        values = value if isinstance(value, list) else [value] * layers
+        if len(values) != layers:
+            raise self.error(key, f"expected {layers} values, one a layer, found {len(values)}")
+        return values
+
+    def one(self, key: str, values: list[Any]) -> Any:
+        """The value that all of `values`, which came from that key, share. Raises GemletError where they differ."""
+        if len(set(values)) != 1:
+            raise self.error(key, f"expected one value for all layers of a kind, found {sorted(set(values))}")
+        return values[0]
+
+    def error(self, key: str, message: str) -> GemletError:
+        return GemletError(f"{self.path}: metadata {self.prefix}.{key}: {message}. Take another file of this model.")
+
+    def common(self) -> dict[str, Any]:
+        """What Gemma 3 and Gemma 4 state alike, in transformers' keys. Raises GemletError for a missing key."""
+        if "tokenizer.ggml.tokens" not in self.fields:
+            raise GemletError(f"{self.path}: metadata tokenizer.ggml.tokens is missing. Convert the file again.")
+        epsilon = self.required("attention.layer_norm_rms_epsilon")
+        config = {
+            "vocab_size": len(self.fields["tokenizer.ggml.tokens"]),
+            "hidden_size": self.required("embedding_length"),
+            "num_hidden_layers": self.required("block_count"),
+            "max_position_embeddings": self.required("context_length"),
+            "rms_norm_eps": float(f"{epsilon:.6g}"),  # stored as a float32
+            "sliding_window": self.required("attention.sliding_window"),
+            "final_logit_softcapping": self.get("final_logit_softcapping"),
+        }
+        for kind, default in (("pad", 0), ("eos", 1), ("bos", 2)):
+            config[f"{kind}_token_id"] = self.fields.get(f"tokenizer.ggml.{kind}_token_id", default)
+        return config
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """tensor_names, layer_tensor_names: llama.cpp's names (in a layer without `blk.N.`) -> transformers' (without
+    `model.layers.N.`), or None for a tensor that is not kept. config: the file's configuration in transformers' keys;
+    raises GemletError where metadata is missing or says what the model definitions do not cover.
+    """
+
+    title: str
+    tensor_names: Mapping[str, str | None]
+    layer_tensor_names: Mapping[str, str]
+    config: Callable[[GGUFFile], dict[str, Any]]
+
+
+# Both generations have these.
+TENSOR_NAMES = {
+    "token_embd.weight": "model.embed_tokens.weight",
+    "output_norm.weight": "model.norm.weight",
+    "output.weight": "lm_head.weight",
+}
+LAYER_TENSOR_NAMES = {
+    "attn_norm.weight": "input_layernorm.weight",
+    "attn_q.weight": "self_attn.q_proj.weight",
+    "attn_k.weight": "self_attn.k_proj.weight",
+    "attn_v.weight": "self_attn.v_proj.weight",
+    "attn_q_norm.weight": "self_attn.q_norm.weight",
+    "attn_k_norm.weight": "self_attn.k_norm.weight",
+    "attn_output.weight": "self_attn.o_proj.weight",
+    "post_attention_norm.weight": "post_attention_layernorm.weight",
+    "ffn_norm.weight": "pre_feedforward_layernorm.weight",
+    "ffn_gate.weight": "mlp.gate_proj.weight",
+    "ffn_up.weight": "mlp.up_proj.weight",
+    "ffn_down.weight": "mlp.down_proj.weight",
+    "post_ffw_norm.weight": "post_feedforward_layernorm.weight",
+}

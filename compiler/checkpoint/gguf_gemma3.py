@@ -1,0 +1,52 @@
+"""Gemma 3 in GGUF. Norms are stored as 1 + w already, so that nothing is added to them on reading."""
+
+from typing import Any
+
+from compiler.checkpoint.config import DEFAULT_PERIOD, layer_types, text_config
+from compiler.checkpoint.gguf_architecture import LAYER_TENSOR_NAMES, TENSOR_NAMES, Architecture, Metadata
+from compiler.checkpoint.gguf_file import GGUFFile
+
+LAYERS_OF_27B = 62
+
+
+def gemma3_config(model: GGUFFile) -> dict[str, Any]:
+    """The configuration, in transformers' keys, that the file's metadata states or implies."""
+    metadata = Metadata(model, "gemma3")
+    common = metadata.common()
+    heads = metadata.required("attention.head_count")
+    head_dim = metadata.required("attention.key_length")
+    full_rope = {"rope_type": "default", "rope_theta": metadata.get("rope.freq_base", 1_000_000.0)}
+    if metadata.get("rope.scaling.type", "none") != "none":
+        full_rope |= {
+            "rope_type": metadata.get("rope.scaling.type"),
+            "factor": metadata.required("rope.scaling.factor"),
+        }
+    is_27b = common["num_hidden_layers"] == LAYERS_OF_27B
+    raw = common | {
+        "model_type": "gemma3_text",
+        "intermediate_size": metadata.required("feed_forward_length"),
+        "num_attention_heads": heads,
+        "num_key_value_heads": metadata.get("attention.head_count_kv", heads),
+        "head_dim": head_dim,
+        # The one size whose attention scale is not its head size; the metadata has no key for it.
+        "query_pre_attn_scalar": common["hidden_size"] // heads if is_27b else head_dim,
+        "layer_types": _layer_types(
+            common["num_hidden_layers"], metadata.get("attention.sliding_window_pattern", DEFAULT_PERIOD)
+        ),
+        "rope_parameters": {
+            "full_attention": full_rope,
+            "sliding_attention": {"rope_type": "default", "rope_theta": metadata.get("rope.freq_base_swa", 10_000.0)},
+        },
+        "tie_word_embeddings": "output.weight" not in model.tensors,
+    }
+    return text_config(raw, model.path)
+
+
+def _layer_types(layers: int, pattern: int | list[bool]) -> list[str]:
+    """Kinds of layers from a period, or from a list that says of each layer whether it is sliding."""
+    if isinstance(pattern, list):
+        return ["sliding_attention" if sliding else "full_attention" for sliding in pattern]
+    return layer_types(layers, pattern)
+
+
+GEMMA3 = Architecture("Gemma 3", TENSOR_NAMES, LAYER_TENSOR_NAMES, gemma3_config)
