@@ -18,34 +18,39 @@ from .progress import Progress
 from .quantize.matrix import EncodedMatrix
 from .weights import Weight
 
+INDEX = "index.json"
+
 
 def compile_model(checkpoint: Checkpoint, out: Path, name: str | None, quant: str, context: int | None, targets: tuple[str, ...],
-                  dump: Path | None, progress: Progress) -> Path:
+                  dump: Path | None, progress: Progress, weights: bool = True) -> Path:
     """Compiles a checkpoint into `out/models/NAME` and lists it in `out/models/index.json`; returns the folder.
 
-    Everything is written beside its place first and renamed when it is complete, so that a failure leaves `out` as it
-    was. Raises GemletError for a checkpoint without tensors, a bad name, or whatever the compiler finds wrong.
+    weights: false for the kernels and the manifest alone, which a bare configuration is enough for; such a folder is not
+    listed. Everything is written beside its place first and renamed when it is complete, so that a failure leaves `out`
+    as it was. Raises GemletError for a checkpoint without tensors, a bad name, or whatever the compiler finds wrong.
     """
     name = checked_name(checkpoint.name if name is None else name)
-    if not checkpoint.tensors:
-        raise GemletError(f"{checkpoint.path}: no weights here, only a configuration; compile needs a checkpoint (plan does not)")
+    if weights and not checkpoint.tensors:
+        raise GemletError(f"{checkpoint.path}: no weights here, only a configuration; compile needs a checkpoint, or --no-weights for the kernels alone")
     with progress.phase("lowering the model", None, "steps"):
         lowered = lower_model(checkpoint, quant, context, dump)
-        tokenizer = tokenizer_json(checkpoint)
-    made = [folder for folder in (out / "models", out) if not folder.exists()]
+        tokenizer = tokenizer_json(checkpoint) if weights else None
     models = out / "models"
+    made = [folder for folder in (models, *models.parents) if not folder.exists()]
     models.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=models))
     try:
         folder.chmod(0o755)
         shaders = write_shaders(folder, lowered, dump, progress)
-        shards, pieces = write_weights(folder, lowered, progress)
+        shards, pieces = write_weights(folder, lowered, progress) if weights else ([], {})
         write_texts(folder, checkpoint, tokenizer)
-        tokens = special_token_ids(tokenizer, checkpoint.generation)
+        tokens = special_token_ids(tokenizer, checkpoint.generation) if weights else None
         document = manifest(name, checkpoint, quant, lowered, shaders, tokens, shards, pieces)
         write_json(folder / "model.json", document)
+        # In the model's folder at first, so that whatever fails takes it along.
+        write_json(folder / INDEX, models_index(models, name, document))
         put_in_place(folder, models / name)
-        write_index(models)
+        (models / name / INDEX).rename(models / INDEX)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         for empty in made:
@@ -59,6 +64,8 @@ def checked_name(name: str) -> str:
     """The name of the model's folder, which is also part of its address."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise GemletError(f"--name {name!r}: expected letters, digits, dots, dashes and underscores, starting with a letter or digit")
+    if name.lower() == INDEX:  # where upper and lower case are the same file, too
+        raise GemletError(f"--name {name!r}: this file lists the models; expected another name")
     return name
 
 
@@ -115,11 +122,14 @@ def add_weight(writer: ShardWriter, weight: Weight, counted) -> None:
     writer.add(f"{weight.name}.data", counted(matrix.data()))
     if matrix.scale_bytes:
         writer.add(f"{weight.name}.scale", counted([matrix.scales()]))
+    if weight.rounding:
+        writer.add(f"{weight.name}.steps", counted([weight.steps()]))
 
 
-def write_texts(folder: Path, checkpoint: Checkpoint, tokenizer: bytes) -> None:
+def write_texts(folder: Path, checkpoint: Checkpoint, tokenizer: bytes | None) -> None:
     """The tokenizer, the chat template and the licence of the weights."""
-    (folder / "tokenizer.json").write_bytes(tokenizer)
+    if tokenizer is not None:
+        (folder / "tokenizer.json").write_bytes(tokenizer)
     (folder / "LICENSE.txt").write_text(checkpoint.license.text, encoding="utf-8")
     if checkpoint.chat_template is not None:
         (folder / "chat_template.jinja").write_text(checkpoint.chat_template, encoding="utf-8")
@@ -141,13 +151,23 @@ def put_in_place(folder: Path, place: Path) -> None:
         folder.rename(place)
 
 
-def write_index(models: Path) -> None:
-    """models/index.json: every artifact beside it, by name."""
-    entries = []
-    for path in sorted(models.glob("[!.]*/model.json")):
-        document = json.loads(path.read_text(encoding="utf-8"))
-        entries.append({"name": path.parent.name, "title": document["title"], "chat": document["chat"],
-                        "bytes": sum(shard["bytes"] for shard in document["shards"])})
-    temporary = models / ".index.json"
-    write_json(temporary, {"schema": SCHEMA, "models": entries})
-    temporary.rename(models / "index.json")
+def models_index(models: Path, name: str, document: dict) -> dict:
+    """The list of all models with weights: those that are there, and the one named `name` with that manifest.
+
+    Raises GemletError where a manifest that is there cannot be read.
+    """
+    entries = [index_entry(name, document)]
+    for path in models.glob("[!.]*/model.json"):
+        if path.parent.name != name:
+            try:
+                entries.append(index_entry(path.parent.name, json.loads(path.read_text(encoding="utf-8"))))
+            except (ValueError, KeyError, TypeError) as error:
+                raise GemletError(f"{path}: not the manifest of a compiled model ({type(error).__name__}: {error}). "
+                                  "Delete its folder, or compile it again after that.") from None
+    # A folder without weights is nothing that a page could offer.
+    return {"schema": SCHEMA, "models": sorted((entry for entry in entries if entry["bytes"]), key=lambda entry: entry["name"])}
+
+
+def index_entry(name: str, document: dict) -> dict:
+    return {"name": name, "title": document["title"], "chat": document["chat"],
+            "bytes": sum(shard["bytes"] for shard in document["shards"])}

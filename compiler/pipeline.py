@@ -22,7 +22,7 @@ from .schedule.kv_plan import CachePlan, plan_caches
 from .schedule.lower_step import Context, StepLowering, View
 from .schedule.memory_plan import plan_memory
 from .schedule.program import Buffer, Launch, Program
-from .state import state_words
+from .state import CHUNKS, state_words
 from .weights import Weight, plan_weights
 
 PASSES: tuple[Callable[[tvm.IRModule], tvm.IRModule], ...] = (
@@ -32,7 +32,6 @@ PASSES: tuple[Callable[[tvm.IRModule], tvm.IRModule], ...] = (
     fuse_norm,
     fuse_norm_linear,
 )
-CHUNKS = (16, 64, 256)
 DEFAULT_CONTEXT = 8192
 
 
@@ -110,7 +109,8 @@ def lower_steps(module: tvm.IRModule, model, weights: list[Weight], caches: list
                 chunks: tuple[int, ...]) -> Program:
     """Launches for every step, in shared scratch memory; `decode` ends with the launches of `sample`."""
     sizes: dict[str, int] = {}
-    lowering = Context({weight.name: weight.format for weight in weights}, caches, context, sizes, {})
+    roundings = {weight.name: weight.rounding for weight in weights if weight.rounding}
+    lowering = Context({weight.name: weight.format for weight in weights}, roundings, caches, context, sizes, {})
     handover = {f"handover.{name}": width for name, width in model.handover().items()}
     inputs = {"tokens": "state", "state": "state", "caches": tuple(caches),
               "handover": tuple(View(name, (1, width), width) for name, width in handover.items())}

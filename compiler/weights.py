@@ -1,11 +1,16 @@
 """What a Program's weights are made of: for each parameter of a model definition, its tensors and its format."""
 import math
 from dataclasses import dataclass
+from itertools import accumulate
+
+import numpy as np
 
 from .checkpoint import Checkpoint
+from .checkpoint.mobile import MOBILE, MobileTensor, planned_source_formats
 from .checkpoint.tensor import Tensor
 from .errors import GemletError
-from .quantize import FORMATS
+from .kernels.rounding import Rounding, rounding_table
+from .quantize import format_named
 from .quantize.choose import choose_format
 from .schedule.program import Buffer
 
@@ -13,12 +18,13 @@ from .schedule.program import Buffer
 @dataclass(frozen=True)
 class Weight:
     """A parameter (model_defs): its shape, the format its values are stored in, and the tensors that make it up, row
-    after row (none in a plan without weights)."""
+    after row (none in a plan without weights). rounding: where products with it round their activations."""
 
     name: str
     shape: tuple[int, ...]
     format: str
     tensors: tuple[Tensor, ...]
+    rounding: Rounding | None = None
 
     @property
     def count(self) -> int:
@@ -31,28 +37,49 @@ class Weight:
         return len(self.shape) > 1
 
     def buffers(self) -> list[Buffer]:
-        """A matrix has a data buffer and, where its format has scales, a scale buffer; a vector is one buffer."""
+        """A matrix has a buffer of data and, where it needs them, of scales and of activation steps; a vector is one buffer."""
         if not self.is_matrix:
             return [Buffer(self.name, "weight", 4 * self.shape[0])]
-        data, scale = FORMATS[self.format].bytes(math.prod(self.shape[:-1]), self.shape[-1])
-        return [Buffer(f"{self.name}.data", "weight", data)] + ([Buffer(f"{self.name}.scale", "weight", scale)] if scale else [])
+        data, scale = format_named(self.format).bytes(math.prod(self.shape[:-1]), self.shape[-1])
+        sizes = {"data": data, "scale": scale, "steps": 4 * self.rounding.words if self.rounding else 0}
+        return [Buffer(f"{self.name}.{part}", "weight", size) for part, size in sizes.items() if size]
+
+    def steps(self) -> np.ndarray:
+        """What the buffer of activation steps holds (compiler/kernels/rounding.py)."""
+        first_rows = [0, *accumulate(tensor.row_count for tensor in self.tensors[:-1])]
+        return rounding_table(first_rows, activation_steps(self.tensors))
 
 
 def plan_weights(model, parameters, checkpoint: Checkpoint, quant: str) -> list[Weight]:
     """A Weight for each parameter, in order; their shapes are checked against the checkpoint.
 
     `parameters`: (name, nn.Parameter) as `export_tvm` lists them. Raises GemletError for a tensor that is missing or has
-    another shape. A checkpoint without tensors (a bare config) counts as bf16, what Gemma is published in.
+    another shape. A checkpoint without tensors (a bare config) counts as what its config promises, else as bf16.
     """
     weights = []
     for name, parameter in parameters:
         shape = tuple(int(extent) for extent in parameter.shape)
         sources = model.sources(name)
         tensors = find_tensors(checkpoint, sources, shape) if checkpoint.tensors else ()
-        formats = [tensor.source_format for tensor in tensors] or ["BF16"]
-        format = choose_format(formats, quant) if len(shape) > 1 else "f32"
-        weights.append(Weight(name, shape, format, tensors))
+        formats = [tensor.source_format for tensor in tensors] or planned_source_formats(sources, checkpoint.config, checkpoint.quantization)
+        is_matrix = len(shape) > 1
+        format = choose_format(formats, quant) if is_matrix else "f32"
+        weights.append(Weight(name, shape, format, tensors, plan_rounding(tensors, formats) if is_matrix else None))
     return weights
+
+
+def plan_rounding(tensors: tuple[Tensor, ...], formats: list[str]) -> Rounding | None:
+    """How products with a matrix round; without tensors, as in published mobile checkpoints: all of them do, and what is
+    merged rounds its input alike."""
+    if not tensors:
+        return Rounding(len(formats), True) if all(source.startswith(MOBILE) for source in formats) else None
+    steps = activation_steps(tensors)
+    return Rounding(len(steps), len({step for step, _ in steps}) == 1) if any(map(any, steps)) else None
+
+
+def activation_steps(tensors: tuple[Tensor, ...]) -> list[tuple[float, float]]:
+    """The steps of input and output of the products with each tensor; 0: not rounded."""
+    return [tensor.activation_steps() if isinstance(tensor, MobileTensor) else (0.0, 0.0) for tensor in tensors]
 
 
 def find_tensors(checkpoint: Checkpoint, sources: list[str], shape: tuple[int, ...]) -> tuple[Tensor, ...]:

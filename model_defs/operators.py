@@ -49,10 +49,13 @@ def kv_append(cache: nn.Tensor, k: nn.Tensor, v: nn.Tensor, state: nn.Tensor) ->
     return nn.op.extern("gemlet.kv_append", [cache, k, v, state], _like(cache.shape, "cache"))
 
 
-def attend(q: nn.Tensor, cache: nn.Tensor, state: nn.Tensor, window: int | None, scale: float) -> nn.Tensor:
-    """softmax(scale * Q K^T, causal and within the window) V: [M, H, D] -> [M, H * D]."""
+def attend(q: nn.Tensor, cache: nn.Tensor, state: nn.Tensor, window: int | None, scale: float, blocks: bool = False) -> nn.Tensor:
+    """softmax(scale * Q K^T, causal and within the window) V: [M, H, D] -> [M, H * D].
+
+    blocks: the tokens of an image, which the state marks, see each other both ways.
+    """
     m, heads, size = q.shape
-    return nn.op.extern("gemlet.attend", [q, cache, state, window or 0, float(scale)], _like([m, heads * size], "attended"))
+    return nn.op.extern("gemlet.attend", [q, cache, state, window or 0, float(scale), int(blocks)], _like([m, heads * size], "attended"))
 
 
 def route(scores: nn.Tensor, per_expert_scale: nn.Tensor, chosen: int) -> nn.Tensor:

@@ -7,6 +7,7 @@ from compiler.checkpoint.checkpoint import Checkpoint
 from compiler.checkpoint.config import text_config
 from compiler.checkpoint.json_file import read_json_object
 from compiler.checkpoint.license import folder_license, license_named
+from compiler.checkpoint.mobile import DTYPES, MobileQuantization, mobile_name, mobile_tensor, read_quantization
 from compiler.checkpoint.safetensors_file import Entry, read_safetensors_header
 from compiler.checkpoint.tensor import Tensor
 from compiler.errors import GemletError
@@ -25,16 +26,18 @@ def open_folder(folder: Path, title: str) -> Checkpoint:
     """
     raw = read_json_object(folder / "config.json")
     config = text_config(raw, folder / "config.json")
+    quantization = read_quantization(raw, folder / "config.json")
     stated = folder / "generation_config.json"
     return Checkpoint(
         path=folder,
         title=title,
         config=config,
-        tensors=_text_tensors(_entries(folder), config),
+        tensors=_text_tensors(_entries(folder), config, quantization),
         generation=_generation(read_json_object(stated) if stated.is_file() else raw, config),
         chat_template=_chat_template(folder),
         license=folder_license(folder, config["model_type"]),
         gguf_fields={},
+        quantization=quantization,
     )
 
 
@@ -51,6 +54,7 @@ def open_config(path: Path) -> Checkpoint:
         chat_template=None,
         license=license_named(None, config["model_type"]),
         gguf_fields={},
+        quantization=read_quantization(raw, path),
     )
 
 
@@ -81,12 +85,16 @@ def _entries(folder: Path) -> dict[str, Entry]:
     return entries
 
 
-def _text_tensors(entries: dict[str, Entry], config: dict[str, Any]) -> dict[str, Tensor]:
+def _text_tensors(
+    entries: dict[str, Entry], config: dict[str, Any], quantization: MobileQuantization | None
+) -> dict[str, Tensor]:
     """The text model's tensors under canonical names, without the towers and a head that repeats the embedding."""
     norms_add = 1.0 if config["model_type"] == "gemma3_text" else 0.0  # Gemma 3 stores w and multiplies by 1 + w
     tensors: dict[str, Tensor] = {}
     for source_name, entry in entries.items():
         name = canonical_name(source_name)
+        if name is not None and quantization is not None:
+            name = mobile_name(name)
         if name is None or (name == "lm_head.weight" and config["tie_word_embeddings"]):
             continue
         if name in tensors:
@@ -94,7 +102,10 @@ def _text_tensors(entries: dict[str, Entry], config: dict[str, Any]) -> dict[str
                 f"{entry.file}: tensors {tensors[name].source_name} and {source_name} are both {name}. "
                 "Save the model again, once."
             )
-        tensors[name] = entry.tensor(name, norms_add if name.endswith("norm.weight") else 0.0)
+        if quantization is not None and entry.dtype in DTYPES.values():
+            tensors[name] = mobile_tensor(name, entry, entries, quantization)
+        else:
+            tensors[name] = entry.tensor(name, norms_add if name.endswith("norm.weight") else 0.0)
     return tensors
 
 

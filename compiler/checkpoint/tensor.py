@@ -14,10 +14,17 @@ from gguf.quants import dequantize
 
 from compiler.errors import GemletError
 
-SOURCE_FORMATS = ("F32", "F16", "BF16", "Q4_0", "Q5_0", "Q8_0", "Q4_K", "Q5_K", "Q6_K")
+SOURCE_FORMATS = (
+    *("F32", "F16", "BF16"),
+    *("Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0"),
+    *("Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K"),
+)
 
-# Where a quantized block keeps its float16 scales: (first byte, end byte).
-SCALE_BYTES = {"Q4_0": (0, 2), "Q5_0": (0, 2), "Q8_0": (0, 2), "Q4_K": (0, 4), "Q5_K": (0, 4), "Q6_K": (208, 210)}
+# Where a quantized block keeps its float16 scales and offsets: (first byte, end byte).
+SCALE_BYTES = {
+    **{"Q4_0": (0, 2), "Q4_1": (0, 4), "Q5_0": (0, 2), "Q5_1": (0, 4), "Q8_0": (0, 2)},
+    **{"Q2_K": (80, 84), "Q3_K": (108, 110), "Q4_K": (0, 4), "Q5_K": (0, 4), "Q6_K": (208, 210)},
+}
 
 
 def block_sizes(source_format: str) -> tuple[int, int]:

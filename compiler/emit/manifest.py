@@ -11,9 +11,9 @@ SCHEMA = 1
 VERSION = "0.1.0"
 
 
-def manifest(name: str, checkpoint: Checkpoint, quant: str, lowered: Lowered, shaders: dict[str, Shader], tokens: SpecialTokenIds,
+def manifest(name: str, checkpoint: Checkpoint, quant: str, lowered: Lowered, shaders: dict[str, Shader], tokens: SpecialTokenIds | None,
              shards: list[dict], pieces: dict[str, list]) -> dict:
-    """The manifest as JSON values."""
+    """The manifest as JSON values. tokens: None where the folder has no weights and so no tokenizer."""
     program = lowered.program
     buffers = list(program.buffers.values())
     index = {buffer.name: number for number, buffer in enumerate(buffers)}
@@ -31,7 +31,7 @@ def manifest(name: str, checkpoint: Checkpoint, quant: str, lowered: Lowered, sh
         "facts": facts(checkpoint, lowered),
         "context": program.context,
         "quantization": {"requested": quant, "formats": formats(lowered)},
-        "tokenizer": {"file": "tokenizer.json", "add_bos": tokens.add_bos, "bos": tokens.bos, "stop": list(tokens.stop)},
+        "tokenizer": None if tokens is None else {"file": "tokenizer.json", "add_bos": tokens.add_bos, "bos": tokens.bos, "stop": list(tokens.stop)},
         "chat_template": "chat_template.jinja" if checkpoint.chat_template is not None else None,
         "limits": limits(program, shaders),
         "prefill": list(program.chunks),

@@ -6,6 +6,7 @@ binds storage buffers only.
 """
 import re
 from dataclasses import dataclass
+from functools import cache
 
 import tvm
 from tvm import s_tir, tirx
@@ -60,8 +61,9 @@ class Shader:
     written: set[str]
 
 
+@cache
 def emit_kernel(kernel: Kernel) -> Shader:
-    """Compiles one kernel to WGSL.
+    """Compiles one kernel to WGSL; models compiled in one process share the work.
 
     Raises GemletError where the text binds other buffers, or writes others, than the kernel declares, or where the
     grid or the workgroup is beyond WebGPU's default limits.

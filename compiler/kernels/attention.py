@@ -19,11 +19,13 @@ MASKED = -1e30
 
 
 def attention_kernel(tokens: int, heads: int, kv_heads: int, head_size: int, stride: int, q_offset: int, slots: int,
-                     ring: int | None, window: int | None, scale: float, eps: float, q_norm: bool) -> Kernel:
+                     ring: int | None, window: int | None, scale: float, eps: float, q_norm: bool,
+                     blocks: bool = False) -> Kernel:
     """Y[M, heads * head size] = softmax(scale * rope(norm(Q)) K^T, masked) V, float32.
 
     X: rows of `stride` values with Q at `q_offset`. Key at position p counts for a query at position t where p <= t
-    and, with a window, t - p < window. Caches as in `kv_append_kernel`.
+    and, with a window, t - p < window. Caches as in `kv_append_kernel`. blocks: keys after the query count too where both
+    are of this step and the state's `blocks` gives them the same number above 0: an image's tokens see each other.
     """
     group = heads // kv_heads
     vectors, half = head_size // 4, head_size // 8
@@ -31,9 +33,11 @@ def attention_kernel(tokens: int, heads: int, kv_heads: int, head_size: int, str
     row_tiles = ceil_div(tokens * group, rows)
     columns_a_thread = ceil_div(vectors, THREADS)
     reach = window or 2**30
+    both_ways = blocks and tokens > 1
     turn = rotate(head_size)
     name = (f"attention_m{tokens}_h{heads}_{kv_heads}_d{head_size}_s{stride}_q{q_offset}" + (f"_ring{ring}" if ring else "")
-            + (f"_window{window}" if window else "") + f"_{number_name('scale', scale)}_" + (number_name("eps", eps) if q_norm else "plain"))
+            + (f"_window{window}" if window else "") + f"_{number_name('scale', scale)}_" + (number_name("eps", eps) if q_norm else "plain")
+            + ("_blocks" if both_ways else ""))
 
     def row_token(tile, r):
         """Token of row r, held inside the step for the rows that pad the last tile."""
@@ -78,6 +82,12 @@ def attention_kernel(tokens: int, heads: int, kv_heads: int, head_size: int, str
                 queries[r * vectors + half + at] = turned[0]
         T.tvm_storage_sync("shared")
 
+    def same_block(state, at, query):
+        """Whether a key and a query of this step belong to one image."""
+        first = state[STATE["position"]]
+        key_block = state[STATE["blocks"] + T.max(0, T.min(at - first, tokens - 1))]
+        return T.And(key_block > 0, T.And(at - first < state[STATE["length"]], key_block == state[STATE["blocks"] + query - first]))
+
     @T.inline
     def score(K, queries, scores, tile, key0, head, last, STATE_WORDS, tx):
         slot: T.int32 = key0 + tx
@@ -91,7 +101,8 @@ def attention_kernel(tokens: int, heads: int, kv_heads: int, head_size: int, str
         at: T.int32 = slot_position(slot, last, ring)
         for r in T.unroll(rows):
             query: T.int32 = row_position(STATE_WORDS, row_token(tile, r), tokens)
-            seen = T.meta_var(T.And(T.And(at >= 0, at <= query), T.And(slot < slots_in_use(last, ring), query - at < reach)))
+            before = T.meta_var(T.Or(at <= query, same_block(STATE_WORDS, at, query)) if both_ways else at <= query)
+            seen = T.meta_var(T.And(T.And(at >= 0, before), T.And(slot < slots_in_use(last, ring), query - at < reach)))
             scores[r * THREADS + tx] = T.Select(seen, sums[r], T.float32(MASKED))
 
     @T.jit

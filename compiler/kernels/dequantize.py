@@ -2,9 +2,10 @@
 
 These are TVMScript inlines: they write code into the kernel that calls them.
 """
+import numpy as np
 from tvm.script import tirx as T
 
-from ..quantize import FORMATS
+from ..quantize import format_named
 from ..quantize.format import GROUP
 from .kernel import TILE, ceil_div
 
@@ -14,25 +15,31 @@ class WeightLayout:
 
     def __init__(self, rows: int, columns: int, format: str):
         self.rows, self.columns, self.format = rows, columns, format
-        self.has_scale = FORMATS[format].has_scale
-        self.values_per_unit = FORMATS[format].values_per_unit
-        self.groups = ceil_div(columns, GROUP)
-        self.units_per_group = GROUP // self.values_per_unit
+        self.weight_format = format_named(format)
+        self.has_scale = self.weight_format.has_scale
+        self.values_per_unit = self.weight_format.values_per_unit
+        # A group is what kernels take at a time: columns that share a scale, and whole units.
+        self.group = max(GROUP, self.values_per_unit)
+        self.groups = ceil_div(columns, self.group)
+        self.vectors = self.group // 4
+        self.units_per_group = self.group // self.values_per_unit
         self.units = self.groups * self.units_per_group
-        self.scale_words = ceil_div(self.groups, 2)
+        self.scale_words = self.weight_format.scale.words(columns) if self.has_scale else 0
         self.tiles = ceil_div(rows, TILE)
         self.data_units = self.tiles * self.units * TILE
         self.scale_total = self.tiles * self.scale_words * TILE
         # Columns beyond K are zeros in the weights, but nothing stands behind the activations there.
-        self.ragged = columns % GROUP != 0
+        self.ragged = columns % self.group != 0
 
     def unit(self, row, unit):
         """Index of a unit, in 16-byte steps."""
         return (row // TILE * self.units + unit) * TILE + row % TILE
 
     def scale_word(self, row, group):
-        """Index of the 32-bit word that holds the scale of `group`."""
-        return (row // TILE * self.scale_words + group // 2) * TILE + row % TILE
+        """Index of the 32-bit word that holds the scale of `group`: of a row, of a block of columns, or a half of one."""
+        scale = self.weight_format.scale
+        word = 0 if scale.columns is None else group * self.group // (scale.columns * 4 // np.dtype(scale.dtype).itemsize)
+        return (row // TILE * self.scale_words + word) * TILE + row % TILE
 
 
 def expand_vector(format: str):
@@ -67,14 +74,26 @@ def expand_vector(format: str):
             nibble = T.meta_var(T.bitwise_and(T.shift_right(words[base + v % 4], T.uint32(8 * i + v // 4 * 4)), T.uint32(15)))
             values[i] = T.Cast("float32", nibble) - T.float32(8)
 
-    return {"f32": expand_f32, "f16": expand_f16, "bf16": expand_bf16, "q8": expand_q8, "q4": expand_q4}[format]
+    @T.inline
+    def expand_m2(words, base, v, values):
+        for i in T.unroll(4):
+            pair = T.meta_var(T.bitwise_and(T.shift_right(words[base + v % 4], T.uint32(8 * i + v // 4 * 2)), T.uint32(3)))
+            values[i] = T.Cast("float32", pair) - T.float32(2)
+
+    # q8 and m8, q4 and m4 differ in their scales only.
+    return {"f32": expand_f32, "f16": expand_f16, "bf16": expand_bf16, "q8": expand_q8, "q4": expand_q4, "m8": expand_q8,
+            "m4": expand_q4, "m2": expand_m2}[format.partition("_")[0]]
 
 
 def load_scale(layout: WeightLayout):
     """Inline (S: uint32 buffer, row, group, scale: local float32[2]): scale[group % 2] is the group's scale."""
 
     @T.inline
-    def load(S, row, group, scale):
+    def load_word(S, row, group, scale):
+        scale[T.Ramp(0, 1, 2)] = T.Broadcast(T.reinterpret("float32", S[layout.scale_word(row, group)]), 2)
+
+    @T.inline
+    def load_half(S, row, group, scale):
         scale[T.Ramp(0, 1, 2)] = T.call_pure_extern("float32x2", "unpack2x16float", S[layout.scale_word(row, group)])
 
-    return load
+    return load_word if layout.has_scale and layout.weight_format.scale.dtype == "<f4" else load_half

@@ -2,7 +2,6 @@
 from tvm.script import tirx as T
 
 from ..state import STATE
-from ..quantize.format import GROUP
 from .dequantize import WeightLayout, expand_vector, load_scale
 from .kernel import Kernel, Parameter, ceil_div, exact, number_name
 
@@ -35,7 +34,7 @@ def embed_kernel(tokens: int, vocabulary: int, width: int, format: str, scale: f
                     if unit < layout.units:
                         words[T.Ramp(0, 1, 4)] = W[layout.unit(row, unit)]
                         if layout.has_scale:
-                            group = T.meta_var(unit * layout.values_per_unit // GROUP)
+                            group = T.meta_var(unit // layout.units_per_group)
                             pair = T.alloc_buffer((2,), "float32", scope="local")
                             scale_of(S, row, group, pair)
                             factor = factor * pair[group % 2]

@@ -8,7 +8,7 @@ from tvm.script import tirx as T
 from .dequantize import WeightLayout
 from .epilogue import gelu
 from .kernel import TILE, Kernel, Parameter, ceil_div
-from .matrix_tile import ROWS_A_THREAD, TOKENS_A_THREAD, VECTORS, multiply_group
+from .matrix_tile import ROWS_A_THREAD, TOKENS_A_THREAD, multiply_group
 
 
 def experts_matrix(tokens: int, experts: int, chosen: int, rows: int, columns: int, format: str, gated: bool) -> Kernel:
@@ -24,7 +24,7 @@ def experts_matrix(tokens: int, experts: int, chosen: int, rows: int, columns: i
     tile_tokens = min(32, ceil_div(tokens, TOKENS_A_THREAD) * TOKENS_A_THREAD)
     slices = tile_tokens // TOKENS_A_THREAD
     tiles = ceil_div(tokens, tile_tokens)
-    threads, staged = TILE * slices, tile_tokens * VECTORS
+    threads, staged = TILE * slices, tile_tokens * layout.vectors
     x_rows, choices_a_row = (tokens, chosen) if gated else (tokens * chosen, 1)
     multiply = multiply_group(layout, slots)
     name = f"experts_matrix_m{tokens}_{format}_e{experts}_top{chosen}_n{rows}_k{columns}" + ("_gated" if gated else "")
@@ -34,8 +34,8 @@ def experts_matrix(tokens: int, experts: int, chosen: int, rows: int, columns: i
         for i in T.serial(ceil_div(staged, threads)):
             at: T.int32 = i * threads + thread
             if at < staged:
-                choice: T.int32 = first + at // VECTORS
-                k4: T.int32 = group * VECTORS + at % VECTORS
+                choice: T.int32 = first + at // layout.vectors
+                k4: T.int32 = group * layout.vectors + at % layout.vectors
                 if choice < count and k4 < columns // 4:
                     xs[at] = X[LIST[expert * tokens + choice] // choices_a_row * (columns // 4) + k4]
                 else:
@@ -64,7 +64,7 @@ def experts_matrix(tokens: int, experts: int, chosen: int, rows: int, columns: i
                                 T.tvm_storage_sync("shared")
                                 # Threads beyond N stay on the expert's last row: its neighbour need not exist.
                                 multiply(W, S, xs, acc, lambda slot: expert * (products * rows) + slot % products * rows + T.min(
-                                    (bx * row_tiles + slot // products) * TILE + tx, rows - 1), group, ty * TOKENS_A_THREAD)
+                                    (bx * row_tiles + slot // products) * TILE + tx, rows - 1), group, ty * TOKENS_A_THREAD, None)
                             for t in T.unroll(TOKENS_A_THREAD):
                                 for i in T.unroll(row_tiles):
                                     choice: T.int32 = first + ty * TOKENS_A_THREAD + t

@@ -37,7 +37,7 @@ def experts_gated_vector(experts: int, chosen: int, rows: int, columns: int, for
                         acc[1] = T.float32(0)
                         for i in T.serial(ceil_div(layout.groups, splits)):
                             if i * splits + ty < layout.groups:
-                                add(W, S, X, X, acc, lambda slot: first + slot * rows, 0, i * splits + ty)
+                                add(W, S, X, X, acc, lambda slot: first + slot * rows, 0, i * splits + ty, None)
                         total(acc, partial, ty, tx)
                         if ty == 0 and row < rows:
                             Y[choice * rows + row] = gelu(acc[0]) * acc[1]
@@ -71,7 +71,7 @@ def experts_sum_vector(experts: int, chosen: int, rows: int, columns: int, forma
                         own[0] = T.float32(0)
                         for i in T.serial(ceil_div(layout.groups, splits)):
                             if i * splits + ty < layout.groups:
-                                add(W, S, X, X, own, lambda slot: first, choice * (columns // 4), i * splits + ty)
+                                add(W, S, X, X, own, lambda slot: first, choice * (columns // 4), i * splits + ty, None)
                         acc[0] = acc[0] + own[0] * ROUTE[chosen + choice]
                     total(acc, partial, ty, tx)
                     if ty == 0 and row < rows:

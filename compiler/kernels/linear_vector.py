@@ -2,7 +2,8 @@
 
 A thread owns a row of a tile of 32 (neighbouring threads load neighbouring 16 bytes); `splits` groups of threads share
 the columns and add their parts in workgroup memory once. The RMS norm of x, where one precedes the product, rides
-along: W (x * g) / rms(x), so each thread adds up the squares it passes anyway.
+along: W (x * g) / rms(x), so each thread adds up the squares it passes anyway. Where x is rounded, the norm has to be
+known before: then a workgroup's threads find it together first.
 """
 from tvm.script import tirx as T
 
@@ -10,7 +11,8 @@ from .dequantize import WeightLayout
 from .epilogue import gelu, softcap
 from .kernel import TILE, Kernel, ceil_div, exact
 from .linear_common import linear_name, linear_parameters, row_of
-from .vector_tile import add_group, sum_splits
+from .rounding import Rounding, rounded, step_size, whole_steps
+from .vector_tile import add_group, inverse_rms, sum_splits
 
 # Rows enough to fill a GPU without sharing the columns out: then no thread waits at a barrier, and each takes four
 # rows, so that a load of x serves four products.
@@ -20,12 +22,13 @@ SPLITS = 4
 
 
 def linear_vector(rows: int, columns: int, format: str, x_offset: int = 0, norm_eps: float | None = None,
-                  epilogue: str = "none", cap: float = 0.0) -> Kernel:
+                  epilogue: str = "none", cap: float = 0.0, rounding: Rounding | None = None) -> Kernel:
     """y[N] = epilogue(W[N, K] norm(x[K])), all activations float32.
 
     x_offset: where x starts in its buffer, in values (a multiple of 4). norm_eps: RMS-norm x with a weight G first.
     epilogue: `gated`: W holds 2 N rows, y = gelu(first half) * second half; `gated_by`: y = gelu(W x) * E from value
     PLACE[0] on, so that layers which read different parts of E share the kernel; `softcap`: y = cap * tanh(W x / cap).
+    rounding: x (after the norm) and W x (before the epilogue) are rounded to the steps in A.
     """
     gated = epilogue == "gated"
     layout = WeightLayout(2 * rows if gated else rows, columns, format)
@@ -35,14 +38,23 @@ def linear_vector(rows: int, columns: int, format: str, x_offset: int = 0, norm_
     splits = 1 if large else min(SPLITS, layout.groups)
     slots = row_tiles * products
     norm = norm_eps is not None
-    sums = slots + (1 if norm else 0)
+    rounds = rounding is not None
+    norm_first, squares_ride_along = norm and rounds, norm and not rounds
+    sums = slots + (1 if squares_ride_along else 0)
     row_at = row_of(rows, row_tiles, products)
-    add, total = add_group(layout, slots, norm), sum_splits(splits, sums, TILE)
+    prepared = "no" if not rounds else "once" if rounding.one_input else "by_slot"
+    add, total = add_group(layout, slots, squares_ride_along, prepared), sum_splits(splits, sums, TILE)
+    find_rms = inverse_rms(splits * TILE, columns, x_offset // 4, norm_eps) if norm_first else None
+    words = rounding.words if rounds else 1
     blocks = ceil_div(rows, TILE * row_tiles)
-    name = linear_name("linear_vector", rows, columns, format, norm_eps, epilogue, cap, x=x_offset)
+    name = linear_name("linear_vector", rows, columns, format, norm_eps, epilogue, cap, rounding, x=x_offset)
+
+    def prepare(A, G, factor, x, vector, row):
+        normed = x * G[vector] * T.Broadcast(factor[0], 4) if norm else x
+        return whole_steps(normed, rounding.input_step(A, row))
 
     @T.jit
-    def func(W: T.Buffer((layout.data_units,), "uint32x4"), S: T.Buffer((layout.scale_total,), "uint32"),
+    def func(W: T.Buffer((layout.data_units,), "uint32x4"), S: T.Buffer((layout.scale_total,), "uint32"), A: T.Buffer((words,), "float32"),
              X: T.Buffer(((x_offset + columns) // 4,), "float32x4"), G: T.Buffer((columns // 4,), "float32x4"),
              E: T.Buffer((rows,), "float32"), PLACE: T.Buffer((1,), "int32"), Y: T.Buffer((rows,), "float32")):
         T.func_attr({"global_symbol": name, "tirx.noalias": True})
@@ -50,22 +62,32 @@ def linear_vector(rows: int, columns: int, format: str, x_offset: int = 0, norm_
             for ty in T.thread_binding(splits, thread="threadIdx.y"):
                 for tx in T.thread_binding(TILE, thread="threadIdx.x"):
                     acc = T.alloc_buffer((sums,), "float32", scope="local")
+                    factor = T.alloc_buffer((1,), "float32", scope="local")
                     for i in T.unroll(sums):
                         acc[i] = T.float32(0)
+                    if norm_first:
+                        squares = T.alloc_buffer((splits * TILE,), "float32", scope="shared")
+                        find_rms(X, squares, factor, ty * TILE + tx)
                     for i in T.serial(ceil_div(layout.groups, splits)):
                         group: T.int32 = i * splits + ty
                         if layout.groups % splits == 0:
-                            add(W, S, X, G, acc, lambda slot: row_at(bx, slot) + tx, x_offset // 4, group)
+                            add(W, S, X, G, acc, lambda slot: row_at(bx, slot) + tx, x_offset // 4, group,
+                                lambda x, vector, slot: prepare(A, G, factor, x, vector, row_at(bx, slot) + tx))
                         else:
                             if group < layout.groups:
-                                add(W, S, X, G, acc, lambda slot: row_at(bx, slot) + tx, x_offset // 4, group)
+                                add(W, S, X, G, acc, lambda slot: row_at(bx, slot) + tx, x_offset // 4, group,
+                                lambda x, vector, slot: prepare(A, G, factor, x, vector, row_at(bx, slot) + tx))
                     if splits > 1:
                         partial = T.alloc_buffer((splits * TILE * sums,), "float32", scope="shared")
                         total(acc, partial, ty, tx)
-                    if norm:
+                    if squares_ride_along:
                         inverse_rms: T.float32 = T.float32(1) / T.sqrt(acc[slots] / T.float32(columns) + exact(norm_eps))
                         for i in T.unroll(slots):
                             acc[i] = acc[i] * inverse_rms
+                    if rounds:
+                        for i in T.unroll(slots):
+                            row_of_w: T.int32 = row_at(bx, i) + tx
+                            acc[i] = rounded(acc[i] * step_size(rounding.input_step(A, row_of_w)), rounding.output_step(A, row_of_w))
                     for i in T.unroll(row_tiles):
                         row: T.int32 = (bx * row_tiles + i) * TILE + tx
                         if ty == 0 and row < rows:
@@ -79,5 +101,5 @@ def linear_vector(rows: int, columns: int, format: str, x_offset: int = 0, norm_
                             else:
                                 Y[row] = y
 
-    return Kernel(name, func, (blocks, 1), linear_parameters(layout.has_scale, norm, epilogue, 4 * columns, 4 * rows),
+    return Kernel(name, func, (blocks, 1), linear_parameters(layout.has_scale, norm, epilogue, 4 * columns, 4 * rows, rounds),
                   layout.rows * columns)

@@ -1,23 +1,23 @@
 """The inner product of the matrix kernels: a thread's rows of W times its tokens, over one group of columns."""
 from tvm.script import tirx as T
 
-from ..quantize.format import GROUP
 from .dequantize import WeightLayout, expand_vector, load_scale
 
 TOKENS_A_THREAD = 8
 ROWS_A_THREAD = 4
-VECTORS = GROUP // 4
 
 
-def multiply_group(layout: WeightLayout, slots: int):
-    """Inline (W, S, xs, acc, row_of_slot, group, first): acc[slot * 8 + t] += W[row of slot, group] . x of token first + t.
+def multiply_group(layout: WeightLayout, slots: int, by_slot: bool = False):
+    """Inline (W, S, xs, acc, row_of_slot, group, first, prepare): acc[slot * 8 + t] += W[row of slot, group] . x of token
+    first + t.
 
     xs: workgroup float32x4, the group's columns of each staged token. row_of_slot: Python function (slot) -> row of W.
+    prepare: with `by_slot`, Python function (x, slot) -> what that slot multiplies in place of x; else None.
     """
     expand, scale_of = expand_vector(layout.format), load_scale(layout)
 
     @T.inline
-    def multiply(W, S, xs, acc, row_of_slot, group, first):
+    def multiply(W, S, xs, acc, row_of_slot, group, first, prepare):
         words = T.alloc_buffer((slots * 4,), "uint32", scope="local")
         scales = T.alloc_buffer((slots,), "float32", scope="local")
         values = T.alloc_buffer((4,), "float32", scope="local")
@@ -37,8 +37,11 @@ def multiply_group(layout: WeightLayout, slots: int):
                     if layout.has_scale:
                         w[r] = w[r] * T.Broadcast(scales[r], 4)
                 for t in T.unroll(TOKENS_A_THREAD):
-                    x: T.float32x4 = xs[(first + t) * VECTORS + u * (layout.values_per_unit // 4) + v]
+                    x: T.float32x4 = xs[(first + t) * layout.vectors + u * (layout.values_per_unit // 4) + v]
                     for r in T.unroll(slots):
-                        acc[r * TOKENS_A_THREAD + t] = acc[r * TOKENS_A_THREAD + t] + T.call_pure_extern("float32", "dot", w[r], x)
+                        if by_slot:
+                            acc[r * TOKENS_A_THREAD + t] = acc[r * TOKENS_A_THREAD + t] + T.call_pure_extern("float32", "dot", w[r], prepare(x, r))
+                        else:
+                            acc[r * TOKENS_A_THREAD + t] = acc[r * TOKENS_A_THREAD + t] + T.call_pure_extern("float32", "dot", w[r], x)
 
     return multiply

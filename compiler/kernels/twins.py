@@ -23,18 +23,32 @@ def rms_norm(x: np.ndarray, eps: float) -> np.ndarray:
 
 
 def linear(x: np.ndarray, weight: np.ndarray, norm_weight: np.ndarray | None = None, eps: float = 0.0, epilogue: str = "none",
-           cap: float = 0.0, other: np.ndarray | None = None) -> np.ndarray:
-    """[M, K] and [N, K] -> epilogue(norm(x) weight^T), [M, N]; `gated` halves N. other: [M, N], for `gated_by`."""
+           cap: float = 0.0, other: np.ndarray | None = None, input_steps: np.ndarray | None = None,
+           output_steps: np.ndarray | None = None) -> np.ndarray:
+    """[M, K] and [N, K] -> epilogue(norm(x) weight^T), [M, N]; `gated` halves N. other: [M, N], for `gated_by`.
+
+    input_steps, output_steps: [N], what each row of the weight rounds x and its product to (0: not rounded); both or none.
+    """
     x = np.asarray(x, np.float64)
     if norm_weight is not None:
         x = rms_norm(x, eps) * norm_weight
-    y = x @ np.asarray(weight, np.float64).T
+    if input_steps is None:
+        y = x @ np.asarray(weight, np.float64).T
+    else:
+        y = np.stack([round_to(x, step) @ row for row, step in zip(np.asarray(weight, np.float64), input_steps)], axis=1)
+        y = round_to(y, output_steps)
     if epilogue == "gated":
         gate, up = np.split(y, 2, axis=1)
         return gelu(gate) * up
     if epilogue == "gated_by":
         return gelu(y) * other
     return cap * np.tanh(y / cap) if epilogue == "softcap" else y
+
+
+def round_to(x: np.ndarray, step: np.ndarray | float) -> np.ndarray:
+    """x rounded to -128 … 127 steps, halves to even; x itself where the step is 0."""
+    size = np.where(np.equal(step, 0), 1, step)
+    return np.where(np.equal(step, 0), x, np.clip(np.rint(x / size), -128, 127) * size)
 
 
 def norm(x: np.ndarray, weight: np.ndarray, eps: float, residual: np.ndarray | float = 0.0, input_scale: float = 1.0,

@@ -28,7 +28,8 @@ def fuse_attention_inputs(module: tvm.IRModule) -> tvm.IRModule:
         raw, weight, eps, rope = found
         shared = dict(cache=op["cache"], state=op["state"], eps=eps, theta=rope["theta"], fraction=rope["fraction"])
         if op.name == "attend":
-            return make("norm_rope_attend", op.type, q=raw, q_norm_weight=weight, window=op["window"], scale=op["scale"], **shared)
+            return make("norm_rope_attend", op.type, q=raw, q_norm_weight=weight, window=op["window"], scale=op["scale"],
+                        blocks=op["blocks"], **shared)
         v = parse(definition(op["v"]))
         normed = v is not None and v.name == "unit_rms_norm"
         if normed and weight is not None and v["eps"] != eps:

@@ -22,7 +22,7 @@ SCHEMAS = {
     "unit_rms_norm": Schema(("x",), ("eps",)),
     "rope": Schema(("x", "state"), ("theta", "fraction")),
     "kv_append": Schema(("cache", "k", "v", "state")),
-    "attend": Schema(("q", "cache", "state"), ("window", "scale")),
+    "attend": Schema(("q", "cache", "state"), ("window", "scale", "blocks")),
     "route": Schema(("scores", "per_expert_scale"), ("chosen",)),
     "experts_gated": Schema(("x", "weight", "routing")),
     "experts_sum": Schema(("x", "weight", "routing")),
@@ -34,7 +34,7 @@ SCHEMAS = {
     # * kv_append with K normed and rotated and V normed (v_norm 1) on the way; an absent k_norm_weight: no norm of K.
     "norm_rope_kv_append": Schema(("cache", "k", "v", "state", "k_norm_weight"), ("eps", "theta", "fraction", "v_norm")),
     # * attend with Q normed and rotated on the way.
-    "norm_rope_attend": Schema(("q", "cache", "state", "q_norm_weight"), ("window", "scale", "eps", "theta", "fraction")),
+    "norm_rope_attend": Schema(("q", "cache", "state", "q_norm_weight"), ("window", "scale", "blocks", "eps", "theta", "fraction")),
 }
 
 

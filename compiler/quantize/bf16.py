@@ -17,4 +17,4 @@ def decode(units: np.ndarray, scales: None) -> np.ndarray:
     return units.view(ml_dtypes.bfloat16).astype(np.float32)
 
 
-FORMAT = Format("bf16", values_per_unit=8, has_scale=False, encode=encode, decode=decode, encode_raw={})
+FORMAT = Format("bf16", values_per_unit=8, scale=None, encode=encode, decode=decode, encode_raw={})

@@ -16,4 +16,4 @@ def decode(units: np.ndarray, scales: None) -> np.ndarray:
     return units.view("<f2").astype(np.float32)
 
 
-FORMAT = Format("f16", values_per_unit=8, has_scale=False, encode=encode, decode=decode, encode_raw={})
+FORMAT = Format("f16", values_per_unit=8, scale=None, encode=encode, decode=decode, encode_raw={})

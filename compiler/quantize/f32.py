@@ -13,4 +13,4 @@ def decode(units: np.ndarray, scales: None) -> np.ndarray:
     return units.view("<f4")
 
 
-FORMAT = Format("f32", values_per_unit=4, has_scale=False, encode=encode, decode=decode, encode_raw={})
+FORMAT = Format("f32", values_per_unit=4, scale=None, encode=encode, decode=decode, encode_raw={})

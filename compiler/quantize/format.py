@@ -7,7 +7,7 @@ import numpy as np
 
 UNIT_BYTES = 16  # one aligned load of a GPU thread
 TILE_ROWS = 32  # rows stored side by side, so that 32 threads, a row each, read 512 neighbouring bytes
-GROUP = 32  # columns that share a scale; all formats pad columns to a multiple of it
+GROUP = 32  # columns that share a float16 scale; all formats pad columns to a multiple of it
 
 Encoded = tuple[np.ndarray, np.ndarray | None]
 
@@ -17,29 +17,55 @@ def round_up(value: int, multiple: int) -> int:
 
 
 @dataclass(frozen=True)
-class Format:
-    """A weight format.
+class ScaleLayout:
+    """The scales of a row. dtype: numpy's, "<f2" or "<f4". columns: how many share a scale; None: the whole row."""
 
-    encode: float32 (rows, K), K a multiple of GROUP -> (uint8 (rows, units * UNIT_BYTES), float16 (rows, K / GROUP)
-        or None). Raises OverflowError where a value is too large for the format.
+    dtype: str
+    columns: int | None
+
+    def count(self, columns: int) -> int:
+        """Scales of a row of `columns`."""
+        return 1 if self.columns is None else -(-columns // self.columns)
+
+    def words(self, columns: int) -> int:
+        """The 32-bit words that they take."""
+        return -(-self.count(columns) * np.dtype(self.dtype).itemsize // 4)
+
+
+GROUP_SCALES = ScaleLayout("<f2", GROUP)
+
+
+@dataclass(frozen=True)
+class Format:
+    """A weight format. scale: None where it has no scales.
+
+    encode: float32 (rows, K), K padded -> (uint8 (rows, units * UNIT_BYTES), scales (rows, count) or None).
+        Raises OverflowError where a value is too large for the format.
     decode: its inverse, up to rounding: what kernels compute with. float32 (rows, K).
-    encode_raw: source format -> the same from the blocks of a checkpoint, uint8 (rows, bytes), without any rounding.
+    encode_raw: source format -> the same from the rows of a checkpoint, uint8 (rows, bytes), without any rounding.
     """
 
     name: str
     values_per_unit: int
-    has_scale: bool
+    scale: ScaleLayout | None
     encode: Callable[[np.ndarray], Encoded]
     decode: Callable[[np.ndarray, np.ndarray | None], np.ndarray]
     encode_raw: dict[str, Callable[[np.ndarray], Encoded]]
 
+    @property
+    def has_scale(self) -> bool:
+        return self.scale is not None
+
+    def padded(self, columns: int) -> int:
+        """Columns with their padding: whole groups of whole units."""
+        return round_up(columns, max(GROUP, self.values_per_unit))
+
     def units(self, columns: int) -> int:
         """Units a row."""
-        return round_up(columns, GROUP) // self.values_per_unit
+        return self.padded(columns) // self.values_per_unit
 
     def bytes(self, rows: int, columns: int) -> tuple[int, int]:
         """Bytes of the data and of the scales of a (rows, columns) matrix, padding included."""
         padded = round_up(rows, TILE_ROWS)
-        groups = round_up(columns, GROUP) // GROUP
-        scales = padded * round_up(groups, 2) * 2 if self.has_scale else 0
+        scales = padded * self.scale.words(columns) * 4 if self.scale else 0
         return padded * self.units(columns) * UNIT_BYTES, scales

@@ -19,14 +19,16 @@ def unpack_tiles(data: np.ndarray, rows: int) -> np.ndarray:
 
 
 def pack_scales(scales: np.ndarray) -> np.ndarray:
-    """Scales of a block by row -> the block's bytes: float16 (rows, groups) -> uint8, flat."""
-    even = round_up(scales.shape[1], 2) - scales.shape[1]  # two groups share a word
-    return _interleave(np.pad(scales.astype("<f2"), ((0, 0), (0, even))).view(np.uint8), 4)
+    """Scales of a block by row -> the block's bytes: float16 or float32 (rows, scales) -> uint8, flat."""
+    a_word = 4 // scales.itemsize  # two float16 share a word
+    odd = round_up(scales.shape[1], a_word) - scales.shape[1]
+    little = scales.astype(scales.dtype.newbyteorder("<"), copy=False)
+    return _interleave(np.pad(little, ((0, 0), (0, odd))).view(np.uint8), 4)
 
 
-def unpack_scales(data: np.ndarray, rows: int, groups: int) -> np.ndarray:
-    """Inverse of `pack_scales`, without the padding: uint8, flat -> float16 (rows, groups)."""
-    return _separate(data, rows, 4).view("<f2")[:, :groups]
+def unpack_scales(data: np.ndarray, rows: int, count: int, dtype: str) -> np.ndarray:
+    """Inverse of `pack_scales`, without the padding: uint8, flat -> (rows, count) of the dtype, "<f2" or "<f4"."""
+    return _separate(data, rows, 4).view(dtype)[:, :count]
 
 
 def _interleave(rows: np.ndarray, size: int) -> np.ndarray:

@@ -6,8 +6,8 @@ import numpy as np
 
 from compiler.checkpoint.tensor import Tensor
 from compiler.errors import GemletError
-from compiler.quantize import FORMATS
-from compiler.quantize.format import GROUP, TILE_ROWS, Encoded, Format, round_up
+from compiler.quantize import format_named
+from compiler.quantize.format import TILE_ROWS, Encoded, Format
 from compiler.quantize.layout import pack_scales, pack_tiles, unpack_scales, unpack_tiles
 
 BLOCK_VALUES = 1 << 21  # 8 MiB as float32; encoding holds a handful of such arrays at a time
@@ -25,7 +25,7 @@ class EncodedMatrix:
             names = ", ".join(f"{tensor.name} {tensor.shape}" for tensor in tensors)
             raise GemletError(f"{tensors[0].file}: tensors that form one matrix differ in their inputs: {names}.")
         self.tensors = tensors
-        self.format: Format = FORMATS[format_name]
+        self.format: Format = format_named(format_name)
         self.rows, self.columns = sum(tensor.row_count for tensor in tensors), widths.pop()
         self.data_bytes, self.scale_bytes = self.format.bytes(self.rows, self.columns)
         self._scales: list[np.ndarray] = []
@@ -67,7 +67,7 @@ def _encode_rows(tensor: Tensor, start: int, stop: int, weight_format: Format) -
     if tensor.source_format in weight_format.encode_raw:
         return weight_format.encode_raw[tensor.source_format](tensor.raw_rows(start, stop))
     values = tensor.rows(start, stop)
-    padding = round_up(values.shape[1], GROUP) - values.shape[1]
+    padding = weight_format.padded(values.shape[1]) - values.shape[1]
     if padding:
         values = np.pad(values, ((0, 0), (0, padding)))
     try:
@@ -78,8 +78,10 @@ def _encode_rows(tensor: Tensor, start: int, stop: int, weight_format: Format) -
 
 def decode_matrix(data: bytes, scales: bytes, format_name: str, rows: int, columns: int) -> np.ndarray:
     """The weights that an artifact's buffers stand for: float32 (rows, columns). `scales` is b"" without scales."""
-    weight_format = FORMATS[format_name]
+    weight_format = format_named(format_name)
     units = unpack_tiles(np.frombuffer(data, np.uint8), rows)
-    groups = round_up(columns, GROUP) // GROUP
-    by_row = unpack_scales(np.frombuffer(scales, np.uint8), rows, groups) if weight_format.has_scale else None
+    by_row = None
+    if weight_format.scale:
+        count, dtype = weight_format.scale.count(columns), weight_format.scale.dtype
+        by_row = unpack_scales(np.frombuffer(scales, np.uint8), rows, count, dtype)
     return weight_format.decode(units, by_row)[:, :columns]

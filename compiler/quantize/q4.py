@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from compiler.quantize.format import GROUP, Encoded, Format
+from compiler.quantize.format import GROUP, GROUP_SCALES, Encoded, Format
 
 HALF = GROUP // 2
 
@@ -35,5 +35,5 @@ def encode_q4_0(raw: np.ndarray) -> Encoded:
 
 
 FORMAT = Format(
-    "q4", values_per_unit=32, has_scale=True, encode=encode, decode=decode, encode_raw={"Q4_0": encode_q4_0}
+    "q4", values_per_unit=32, scale=GROUP_SCALES, encode=encode, decode=decode, encode_raw={"Q4_0": encode_q4_0}
 )

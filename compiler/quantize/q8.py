@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from compiler.quantize.format import GROUP, Encoded, Format
+from compiler.quantize.format import GROUP, GROUP_SCALES, Encoded, Format
 
 LARGEST = 127
 
@@ -60,7 +60,7 @@ def encode_q4_0(raw: np.ndarray) -> Encoded:
 FORMAT = Format(
     "q8",
     values_per_unit=16,
-    has_scale=True,
+    scale=GROUP_SCALES,
     encode=encode,
     decode=decode,
     encode_raw={"Q8_0": encode_q8_0, "Q5_0": encode_q5_0, "Q4_0": encode_q4_0},

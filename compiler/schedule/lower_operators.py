@@ -11,6 +11,7 @@ from ..kernels.linear_matrix import linear_matrix
 from ..kernels.linear_vector import linear_vector
 from ..kernels.norm import norm_kernel
 from ..kernels.route import group_kernel, route_kernel
+from ..quantize import format_named
 from .lower_step import StepLowering, View
 
 # The same shapes give the same kernel object, within a step and between steps.
@@ -23,7 +24,7 @@ from .lower_step import StepLowering, View
 def weight_buffers(step: StepLowering, weight: str) -> tuple[str, list[str]]:
     """A matrix's format and its buffers: data and, where the format has one, scale."""
     format = step.context.formats[weight]
-    return format, [f"{weight}.data", f"{weight}.scale"] if format in ("q8", "q4") else [f"{weight}.data"]
+    return format, [f"{weight}.data", f"{weight}.scale"] if format_named(format).has_scale else [f"{weight}.data"]
 
 
 def dense(view: View) -> str:
@@ -43,9 +44,12 @@ def lower_embed(step: StepLowering, op, variable) -> View:
 
 def lower_linear(step: StepLowering, op, variable) -> View:
     x, out = step.view(op["x"]), step.new_value(variable, [int(extent) for extent in op.type.shape])
-    format, buffers = weight_buffers(step, step.values[op["weight"]])
+    weight = step.values[op["weight"]]
+    format, buffers = weight_buffers(step, weight)
+    rounding = step.context.roundings.get(weight)
+    buffers += [] if rounding is None else [f"{weight}.steps"]
     norm, other = op["norm_weight"], None if op["other"] is None else step.view(op["other"])
-    shared = dict(x_offset=x.offset, epilogue=op["epilogue"], cap=op["cap"])
+    shared = dict(x_offset=x.offset, epilogue=op["epilogue"], cap=op["cap"], rounding=rounding)
     if x.rows == 1:
         kernel = linear_vector(out.width, x.width, format, norm_eps=None if norm is None else op["eps"], **shared)
     else:
@@ -87,7 +91,7 @@ def lower_attend(step: StepLowering, op, variable) -> View:
     out = step.new_value(variable, [int(extent) for extent in op.type.shape])
     norm = op["q_norm_weight"]
     kernel = attention_kernel(q.rows, q.shape[1], plan.kv_heads, plan.head_size, q.stride, q.offset, plan.slots, plan.ring,
-                              op["window"] or None, op["scale"], op["eps"], norm is not None)
+                              op["window"] or None, op["scale"], op["eps"], norm is not None, bool(op["blocks"]))
     table = step.context.rope_table(plan.head_size, op["theta"], op["fraction"])
     step.launch(kernel, q.buffer, *([] if norm is None else [step.values[norm]]), table, "state", *plan.buffer_names, out.buffer)
     return out

@@ -5,6 +5,7 @@ import numpy as np
 from tvm import relax
 
 from ..errors import GemletError
+from ..kernels.rounding import Rounding
 from ..kernels.rope import rope_frequencies, rope_table
 from ..passes.operators import parse
 from ..passes.rewrite import is_op
@@ -40,11 +41,12 @@ class View:
 class Context:
     """What lowering needs to know, and what it leaves beside the launches.
 
-    formats: storage format by weight name. caches: plans in the order of the function's `caches`. sizes: bytes of each
+    formats: storage format by weight name; roundings: of those whose products round. caches: plans in the order of the function's `caches`. sizes: bytes of each
     intermediate value (out). constants: RoPE tables and places by buffer name (out).
     """
 
     formats: dict[str, str]
+    roundings: dict[str, Rounding]
     caches: list[CachePlan]
     context: int
     sizes: dict[str, int]

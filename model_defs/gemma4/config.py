@@ -52,6 +52,7 @@ class Config:
     layers: tuple[LayerConfig, ...]
     first_shared_layer: int
     experts: ExpertsConfig | None
+    images_see_both_ways: bool
     rope: dict[str, Rope]
     rms_norm_eps: float
     final_logit_softcapping: float | None
@@ -75,7 +76,8 @@ class Config:
             hidden_size_per_layer_input=multiple_of("hidden_size_per_layer_input", config.get("hidden_size_per_layer_input") or 0, 4),
             num_attention_heads=require(config, "num_attention_heads"), sliding_window=require(config, "sliding_window"),
             layers=tuple(layer_config(config, kinds, i, first_shared) for i in range(len(kinds))),
-            first_shared_layer=first_shared, experts=ExpertsConfig.from_dict(config), rope=rope, rms_norm_eps=require(config, "rms_norm_eps"),
+            first_shared_layer=first_shared, experts=ExpertsConfig.from_dict(config),
+            images_see_both_ways=config.get("use_bidirectional_attention") == "vision", rope=rope, rms_norm_eps=require(config, "rms_norm_eps"),
             final_logit_softcapping=config.get("final_logit_softcapping"), tie_word_embeddings=config.get("tie_word_embeddings", True),
             max_position_embeddings=require(config, "max_position_embeddings"))
 

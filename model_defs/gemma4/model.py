@@ -21,6 +21,8 @@ class Attention(nn.Module):
         self.heads, self.kv_heads, size = config.num_attention_heads, own.kv_heads, own.head_dim
         self.window = config.sliding_window if own.kind == "sliding_attention" else None
         self.rotation, self.eps = config.rope[own.kind], config.rms_norm_eps
+        # In 26B and 31B an image's tokens see each other, in sliding layers only.
+        self.blocks = config.images_see_both_ways and self.window is not None
         self.shared, self.k_is_v = own.kv_source != layer, own.k_is_v
         q, kv = self.heads * size, self.kv_heads * size
         self.bounds = [q] if self.k_is_v else [q, q + kv]
@@ -52,7 +54,7 @@ class Attention(nn.Module):
             v = unit_rms_norm(split_heads(v, self.kv_heads), self.eps)
             cache = kv_append(cache, k, v, state)
         q = rope(self.q_norm(split_heads(q, self.heads)), state, self.rotation)
-        return self.o_proj(attend(q, cache, state, self.window, 1.0)), cache
+        return self.o_proj(attend(q, cache, state, self.window, 1.0, self.blocks)), cache
 
 
 class Router(nn.Module):

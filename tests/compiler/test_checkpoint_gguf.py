@@ -185,8 +185,8 @@ def test_missing_metadata_is_named(tmp_path):
 
 
 def test_an_unsupported_tensor_type_is_named(tmp_path):
-    write_gguf(tmp_path / "tiny.gguf", gemma3_tensors(), types={"blk.1.attn_v.weight": "Q4_1"})
-    with pytest.raises(GemletError, match=r"tensor blk\.1\.attn_v\.weight: type Q4_1 is not supported"):
+    write_gguf(tmp_path / "tiny.gguf", gemma3_tensors(), types={"blk.1.attn_v.weight": "MXFP4"})
+    with pytest.raises(GemletError, match=r"tensor blk\.1\.attn_v\.weight: type MXFP4 is not supported"):
         open_checkpoint(tmp_path / "tiny.gguf")
 
 

@@ -6,7 +6,7 @@ import pytest
 from gguf import GGMLQuantizationType
 from gguf.quants import dequantize
 
-from compiler.checkpoint.tensor import SCALE_BYTES
+from compiler.checkpoint.tensor import SCALE_BYTES, SOURCE_FORMATS
 from compiler.errors import GemletError
 from tests.fixtures.checkpoint_tensors import float_tensor, raw_tensor
 from tests.fixtures.gguf_files import random_blocks
@@ -23,6 +23,10 @@ def test_float_rows_are_the_values_written(tmp_path, source_format):
         rows = tensor.rows(start, stop)
         assert rows.dtype == np.float32
         np.testing.assert_array_equal(rows, values[start:stop].astype(np.float32))
+
+
+def test_every_quantized_format_has_its_scales_checked():
+    assert SCALE_PLACES.keys() == SCALE_BYTES.keys() == set(SOURCE_FORMATS) - FLOATS.keys()
 
 
 @pytest.mark.parametrize("source_format", SCALE_BYTES)
@@ -59,7 +63,10 @@ def test_a_weight_that_is_not_finite_is_refused_when_read(tmp_path, source_forma
 
 
 # Places of the float16 scales in a block, by the format's definition.
-SCALE_PLACES = {"Q4_0": [0], "Q5_0": [0], "Q8_0": [0], "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208]}
+SCALE_PLACES = {
+    **{"Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q8_0": [0]},
+    **{"Q2_K": [80, 82], "Q3_K": [108], "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208]},
+}
 
 
 @pytest.mark.parametrize(

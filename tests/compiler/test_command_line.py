@@ -35,6 +35,7 @@ def test_compile_has_the_documented_defaults():
     options = parse(["compile", "model", "-o", "out"])
     assert (options.command, options.model, options.out, options.name) == ("compile", "model", Path("out"), None)
     assert (options.quant, options.context, options.targets, options.dump) == ("auto", None, ("webgpu",), None)
+    assert options.weights and not parse(["compile", "model", "-o", "out", "--no-weights"]).weights
 
 
 def test_compile_takes_every_option():

@@ -100,18 +100,18 @@ def test_norms_and_rope_of_k_and_v_move_into_kv_append(k_norm, v_norm):
 def test_norm_and_rope_of_q_move_into_attend(q_norm):
     def before(emit, q, weight, cache, state):
         q = emit(rms_norm(q, weight)) if q_norm else q
-        return emit(make("attend", tensor(5, 64), q=emit(rope(Q, q, state)), cache=cache, state=state, window=24, scale=0.25))
+        return emit(make("attend", tensor(5, 64), q=emit(rope(Q, q, state)), cache=cache, state=state, window=24, scale=0.25, blocks=1))
 
     def after(emit, q, weight, cache, state):
         return emit(make("norm_rope_attend", tensor(5, 64), q=q, cache=cache, state=state, q_norm_weight=weight if q_norm else None, window=24,
-                         scale=0.25, eps=EPS if q_norm else 0.0, **ROTATION))
+                         scale=0.25, blocks=1, eps=EPS if q_norm else 0.0, **ROTATION))
 
     check(fuse_attention_inputs, before, after, q=Q, **HEADS)
 
 
 def test_attention_without_rope_stays():
     def body(emit, q, weight, cache, state):
-        return emit(make("attend", tensor(5, 64), q=emit(rms_norm(q, weight)), cache=cache, state=state, window=0, scale=1.0))
+        return emit(make("attend", tensor(5, 64), q=emit(rms_norm(q, weight)), cache=cache, state=state, window=0, scale=1.0, blocks=0))
 
     check_unchanged(fuse_attention_inputs, body, q=Q, **HEADS)
 
@@ -206,11 +206,16 @@ def test_only_the_last_of_two_residuals_is_left_out():
           lambda emit, x, g, r, s: emit(op.add(s, emit(norm(ROW, x, g, residual=r)))), x=ROW, g=GAIN, r=ROW, s=ROW)
 
 
-def test_a_scale_of_many_values_and_a_scale_without_residual_stay():
+def test_a_scale_of_many_values_stays():
     check(fuse_norm,
-          lambda emit, x, g, r, c: (emit(op.multiply(emit(op.add(r, emit(rms_norm(x, g)))), c)), emit(op.multiply(emit(rms_norm(r, g)), number(0.5)))),
-          lambda emit, x, g, r, c: (emit(op.multiply(emit(norm(ROW, x, g, residual=r)), c)), emit(op.multiply(emit(norm(ROW, r, g)), number(0.5)))),
-          x=ROW, g=GAIN, r=ROW, c=GAIN)
+          lambda emit, x, g, r, c: emit(op.multiply(emit(op.add(r, emit(rms_norm(x, g)))), c)),
+          lambda emit, x, g, r, c: emit(op.multiply(emit(norm(ROW, x, g, residual=r)), c)), x=ROW, g=GAIN, r=ROW, c=GAIN)
+
+
+def test_a_scale_is_taken_in_without_a_residual_too():
+    check(fuse_norm,
+          lambda emit, r, g: emit(op.multiply(emit(rms_norm(r, g)), number(0.5))),
+          lambda emit, r, g: emit(norm(ROW, r, g, factor=0.5)), r=ROW, g=GAIN)
 
 
 def test_a_norm_whose_result_is_used_twice_is_kept_for_its_other_user():

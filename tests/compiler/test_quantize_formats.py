@@ -24,11 +24,12 @@ def round_trip(name: str, values: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_units_and_scales_have_the_sizes_that_the_format_states(name):
-    units, scales = FORMATS[name].encode(normal(columns=96))
-    assert units.dtype == np.uint8 and units.shape == (9, FORMATS[name].units(96) * UNIT_BYTES)
-    assert FORMATS[name].has_scale == (scales is not None)
+    weight_format = FORMATS[name]
+    units, scales = weight_format.encode(normal(columns=192))
+    assert units.dtype == np.uint8 and units.shape == (9, weight_format.units(192) * UNIT_BYTES)
+    assert weight_format.has_scale == (scales is not None)
     if scales is not None:
-        assert scales.dtype == np.float16 and scales.shape == (9, 96 // GROUP)
+        assert scales.dtype == np.dtype(weight_format.scale.dtype) and scales.shape == (9, weight_format.scale.count(192))
 
 
 @pytest.mark.parametrize(("name", "dtype"), [("f32", np.float32), ("f16", np.float16), ("bf16", ml_dtypes.bfloat16)])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from compiler.quantize import FORMATS
-from compiler.quantize.format import GROUP, UNIT_BYTES
+from compiler.quantize.format import UNIT_BYTES
 from compiler.quantize.layout import pack_scales, pack_tiles, unpack_scales, unpack_tiles
 
 ROWS = (1, 31, 32, 33, 70)
@@ -25,7 +25,7 @@ def test_each_unit_lies_where_the_formula_says_and_padding_is_zero(rows, units):
 
 @pytest.mark.parametrize("rows", ROWS)
 @pytest.mark.parametrize("groups", [1, 2, 5])
-def test_each_scale_lies_where_the_formula_says_and_padding_is_zero(rows, groups):
+def test_each_float16_scale_lies_where_the_formula_says_and_padding_is_zero(rows, groups):
     scales = np.random.default_rng(0).standard_normal((rows, groups)).astype(np.float16)
     words = (groups + 1) // 2
     expected = np.zeros(-(-rows // 32) * 32 * words * 2, np.float16)
@@ -37,18 +37,30 @@ def test_each_scale_lies_where_the_formula_says_and_padding_is_zero(rows, groups
 
 
 @pytest.mark.parametrize("rows", ROWS)
-def test_unpacking_is_the_inverse(rows):
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_each_float32_scale_lies_where_the_formula_says_and_padding_is_zero(rows, count):
+    scales = np.random.default_rng(0).standard_normal((rows, count)).astype(np.float32)
+    expected = np.zeros(-(-rows // 32) * 32 * count, np.float32)
+    for n in range(rows):
+        for b in range(count):
+            expected[(n // 32 * count + b) * 32 + n % 32] = scales[n, b]
+    np.testing.assert_array_equal(pack_scales(scales).view(np.float32), expected)
+
+
+@pytest.mark.parametrize("rows", ROWS)
+@pytest.mark.parametrize("dtype", ["<f2", "<f4"])
+def test_unpacking_is_the_inverse(rows, dtype):
     rng = np.random.default_rng(0)
     units = rng.integers(0, 256, (rows, 3 * UNIT_BYTES), np.uint8)
     np.testing.assert_array_equal(unpack_tiles(pack_tiles(units), rows), units)
-    scales = rng.standard_normal((rows, 3)).astype(np.float16)
-    np.testing.assert_array_equal(unpack_scales(pack_scales(scales), rows, 3), scales)
+    scales = rng.standard_normal((rows, 3)).astype(dtype)
+    np.testing.assert_array_equal(unpack_scales(pack_scales(scales), rows, 3, dtype), scales)
 
 
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize(("rows", "columns"), [(1, 32), (33, 96), (64, 40)])
 def test_packed_sizes_are_those_that_the_format_states(name, rows, columns):
-    padded = np.zeros((rows, -(-columns // GROUP) * GROUP), np.float32)
+    padded = np.zeros((rows, FORMATS[name].padded(columns)), np.float32)
     units, scales = FORMATS[name].encode(padded)
     data_bytes, scale_bytes = FORMATS[name].bytes(rows, columns)
     assert pack_tiles(units).size == data_bytes

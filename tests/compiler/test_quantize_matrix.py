@@ -37,7 +37,8 @@ def test_tensors_are_joined_row_by_row_whatever_the_block(tensors, monkeypatch, 
     data, scales = encoded_buffers(matrix)
     assert (matrix.rows, matrix.columns) == (116, 72)
     assert (len(data), len(scales)) == (matrix.data_bytes, matrix.scale_bytes) == FORMATS[name].bytes(116, 72)
-    values = np.pad(np.concatenate([tensor.values() for tensor in tensors]), ((0, 0), (0, 24)))
+    padding = FORMATS[name].padded(72) - 72
+    values = np.pad(np.concatenate([tensor.values() for tensor in tensors]), ((0, 0), (0, padding)))
     expected = FORMATS[name].decode(*FORMATS[name].encode(values))[:, :72]
     np.testing.assert_array_equal(decode_matrix(data, scales, name, 116, 72), expected)
 

@@ -172,7 +172,7 @@ def test_parameters_other_than_the_text_binds_are_refused(parameters):
 
 
 def test_a_parameter_that_no_statement_uses_is_refused():
-    @T.prim_func
+    @T.jit
     def func(X: T.Buffer((64,), "float32"), UNUSED: T.Buffer((64,), "float32"), Y: T.Buffer((64,), "float32")):
         T.func_attr({"global_symbol": "copies", "tirx.noalias": True})
         for block in T.thread_binding(1, thread="blockIdx.x"):

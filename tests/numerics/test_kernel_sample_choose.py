@@ -27,7 +27,7 @@ def draw(gpu, logits: np.ndarray, lowest: float = LOWEST, **fields) -> tuple[np.
 def hash_kernel(count: int) -> Kernel:
     """OUT[i] = hash of the three words IN[3 i ...]: the sampler's own hash, laid bare."""
 
-    @T.prim_func
+    @T.jit
     def func(IN: T.Buffer((3 * count,), "uint32"), OUT: T.Buffer((count,), "uint32")):
         T.func_attr({"global_symbol": "hash_three", "tirx.noalias": True})
         for block in T.thread_binding(1, thread="blockIdx.x"):

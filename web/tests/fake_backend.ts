@@ -1,5 +1,6 @@
 /** A backend that recites token ids, and remembers what it was asked. */
 
+import type { Chunk } from "../src/generate/chunks";
 import type { Backend, Drawn, Sampling } from "../src/backend/backend";
 
 export class FakeBackend implements Backend {
@@ -28,7 +29,7 @@ export class FakeBackend implements Backend {
     this.drawn = 0;
   }
 
-  async prefill(ids: readonly number[], size: number): Promise<void> {
+  async prefill({ ids, size }: Chunk): Promise<void> {
     this.calls.push(`prefill ${ids.length}/${size}`);
     this.prompts.at(-1)!.push(...ids);
   }

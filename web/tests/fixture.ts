@@ -49,7 +49,7 @@ export function tokenizerFile(): object {
 
 const STATE = {
   position: 0, length: 1, generated: 2, finished: 3, temperature: 4, top_k: 5, top_p: 6, min_p: 7, seed: 8, stop_count: 9,
-  stop: 10, output: 26, tokens: 92,
+  stop: 10, output: 26, blocks: 90, tokens: 348,
 };
 const STATE_WORDS = STATE.tokens + PREFILL.at(-1)!;
 

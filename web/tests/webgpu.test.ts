@@ -103,14 +103,17 @@ describe("State", () => {
   test("puts each field at its word, in its type", () => {
     const state = new State(manifest);
     state.start({ temperature: 0.5, top_k: 3, top_p: 0.25, min_p: 0.125, seed: 0xffffffff, stop: [7, 8] });
-    state.setChunk(5, [10, 11, 12]);
+    state.setChunk(5, [10, 11, 12], [0, 1, 1]);
     const ints = new Int32Array(state.bytes);
     const floats = new Float32Array(state.bytes);
     expect([...ints.subarray(0, 4)]).toEqual([5, 3, 0, 0]);
     expect([floats[4], ints[5], floats[6], floats[7]]).toEqual([0.5, 3, 0.25, 0.125]);
     expect(new Uint32Array(state.bytes)[8]).toBe(0xffffffff);
     expect([...ints.subarray(9, 13)]).toEqual([2, 7, 8, 0]);
-    expect([...ints.subarray(92, 96)]).toEqual([10, 11, 12, 0]);
+    expect([...ints.subarray(90, 94)]).toEqual([0, 1, 1, 0]);
+    expect([...ints.subarray(348, 352)]).toEqual([10, 11, 12, 0]);
+    state.setChunk(8, [13]);
+    expect([...ints.subarray(90, 94)], "an image is over after its chunk").toEqual([0, 0, 0, 0]);
   });
 
   test("reads the newest token from the ring, also after its end", () => {

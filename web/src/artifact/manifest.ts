@@ -95,6 +95,7 @@ export const STATE_FIELDS = [
   "stop_count",
   "stop",
   "output",
+  "blocks",
   "tokens",
 ] as const;
 

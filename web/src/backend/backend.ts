@@ -2,6 +2,7 @@
 
 import type { Manifest } from "../artifact/manifest";
 import type { ShardSink } from "../artifact/shards";
+import type { Chunk } from "../generate/chunks";
 
 export type BackendName = "webgpu" | "wasm";
 
@@ -47,8 +48,8 @@ export interface Backend {
   prepare(source: ArtifactSource): Promise<void>;
   /** Forgets the conversation: position 0. */
   start(sampling: Sampling): void;
-  /** Queues one chunk: `ids` (1 to `size`) from the current position on, by the step `prefill_size`; resolves when it has run. */
-  prefill(ids: readonly number[], size: number): Promise<void>;
+  /** Queues one chunk from the current position on; resolves when it has run. */
+  prefill(chunk: Chunk): Promise<void>;
   /** Queues `tail` and `sample`; resolves with the first token. */
   sample(): Promise<Drawn>;
   /** Queues one decoded token; resolves with it. Several may be under way. */

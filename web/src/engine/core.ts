@@ -31,6 +31,8 @@ export interface Logits {
   ids: number[];
   /** Lengths of the prefill chunks; default: as large as there are. */
   chunks?: number[];
+  /** For each id 0 (text) or the number, from 1, of the image it belongs to, whose tokens may see each other. */
+  blocks?: number[];
 }
 
 const GREEDY: Sampling = { temperature: 0, top_k: 0, top_p: 1, min_p: 0, seed: 0, stop: [] };
@@ -47,14 +49,14 @@ export class Core {
   }
 
   /** float32 [vocabulary] for the last of `ids`, from an empty KV cache. Throws GemletError. */
-  async logits({ ids, chunks }: Logits): Promise<Float32Array<ArrayBuffer>> {
+  async logits({ ids, chunks, blocks }: Logits): Promise<Float32Array<ArrayBuffer>> {
     const { manifest, backend } = this.model;
     checkTokenIds(ids, vocabularySize(manifest));
     if (ids.length > manifest.context) throw overflow(ids.length, manifest);
-    const cut = cutPrompt(ids, manifest.prefill, chunks);
+    const cut = cutPrompt(ids, manifest.prefill, chunks, blocks);
     return this.enqueue(async () => {
       backend.start(GREEDY);
-      for (const chunk of cut) await backend.prefill(chunk.ids, chunk.size);
+      for (const chunk of cut) await backend.prefill(chunk);
       return backend.logits();
     });
   }
@@ -97,7 +99,7 @@ export class Core {
       throw new GemletError("bad-request", `model: the loaded model is "${manifest.name}", found "${model}"`);
     }
     if (request.kind === "chat") {
-      if (chat) return chat.encode(request.params.messages);
+      if (chat) return chat.encode(request.params);
       throw new GemletError("bad-request", `messages: ${manifest.title} is a base model without a chat template; use completions`);
     }
     const { prompt } = request.params;

@@ -56,12 +56,13 @@ export class Engine {
 
   /**
    * Logits of the token after `tokenIds`, float32 [vocabulary], computed from an empty KV cache. `chunks` forces the
-   * lengths of the prefill chunks, which add up to the number of ids.
+   * lengths of the prefill chunks, which add up to the number of ids. `blocks` marks the tokens of images: for each id 0,
+   * or the image's number from 1; models whose images are seen both ways let them attend to each other.
    *
    * Throws GemletError "bad-request" or "context-overflow".
    */
-  logits(tokenIds: ArrayLike<number>, { chunks }: { chunks?: number[] } = {}): Promise<Float32Array<ArrayBuffer>> {
-    return this.rpc.call("logits", { ids: Array.from(tokenIds), ...(chunks && { chunks }) });
+  logits(tokenIds: ArrayLike<number>, { chunks, blocks }: { chunks?: number[]; blocks?: number[] } = {}): Promise<Float32Array<ArrayBuffer>> {
+    return this.rpc.call("logits", { ids: Array.from(tokenIds), ...(chunks && { chunks }), ...(blocks && { blocks }) });
   }
 
   /** Frees the GPU's memory and ends the worker. What is under way, and each later call, throws GemletError "unloaded". */

@@ -97,7 +97,7 @@ async function prefill(backend: Backend, chunks: readonly Chunk[], signal: Abort
   for (const chunk of chunks) {
     if (flight.length === STEPS_IN_FLIGHT) await flight.shift();
     if (signal.aborted) break;
-    flight.push(backend.prefill(chunk.ids, chunk.size));
+    flight.push(backend.prefill(chunk));
   }
 }
 

@@ -30,9 +30,12 @@ export class State {
     this.ints.set(sampling.stop, this.fields.stop);
   }
 
-  setChunk(position: number, ids: readonly number[]): void {
+  /** `blocks`: the image, numbered from 1, that each token belongs to; 0 for text. */
+  setChunk(position: number, ids: readonly number[], blocks: readonly number[] = []): void {
     this.ints[this.fields.position] = position;
     this.ints[this.fields.length] = ids.length;
+    this.ints.fill(0, this.fields.blocks, this.fields.tokens);
+    this.ints.set(blocks, this.fields.blocks);
     this.ints.set(ids, this.fields.tokens);
   }
 

@@ -4,6 +4,7 @@ import type { Manifest } from "../artifact/manifest";
 import type { ShardSink } from "../artifact/shards";
 import type { ArtifactSource, Backend, BackendInfo, Drawn, Sampling } from "../backend/backend";
 import { GemletError } from "../errors";
+import type { Chunk } from "../generate/chunks";
 import { Buffers } from "./buffers";
 import type { OpenDevice } from "./device";
 import { createPipelines } from "./kernels";
@@ -76,10 +77,10 @@ export class WebGpuBackend implements Backend {
     this.state.start(sampling);
   }
 
-  prefill(ids: readonly number[], size: number): Promise<void> {
+  prefill({ ids, blocks, size }: Chunk): Promise<void> {
     const { program, buffers } = this.need();
     this.growCaches(this.position + size);
-    this.state.setChunk(this.position, ids);
+    this.state.setChunk(this.position, ids, blocks);
     this.device.queue.writeBuffer(buffers.gpu[this.manifest.state.buffer]!, 0, this.state.bytes);
     const encoder = this.device.createCommandEncoder();
     program.encode(encoder, `prefill_${size}`);
