@@ -73,12 +73,16 @@ def _parser() -> argparse.ArgumentParser:
     compile_.add_argument(
         "--targets", type=_targets, default=TARGETS, metavar="LIST", help="kinds of code to emit (default: webgpu)"
     )
+    compile_.add_argument(
+        "--no-weights", dest="weights", action="store_false", help="only kernels and manifest; a bare config.json will do"
+    )
     compile_.add_argument("--dump", type=Path, metavar="DIR", help="write every intermediate form to this folder")
 
     plan = commands.add_parser("plan", help="tell what a model will need, without its weights")
     _add_model(plan, "as for compile, or a bare config.json")
     _add_plan_options(plan)
     plan.add_argument("--json", action="store_true", help="print JSON")
+    plan.add_argument("--svg", type=Path, metavar="FILE", help="draw a picture of the layers to this file")
 
     serve = commands.add_parser("serve", help="serve a compiled site")
     serve.add_argument("out", nargs="?", type=Path, default=SITE, metavar="OUT", help="its folder (default: site)")

@@ -47,7 +47,7 @@ def run_compile(options: argparse.Namespace) -> int:
     # After the checkpoint is found sound: a mistyped name should not have to wait for it.
     from compiler.package import compile_model
 
-    page = ensure_web_build(WEB, ensure_node(ENVIRONMENT, REQUIREMENTS), CACHE)
+    page = ensure_web_build(WEB, ensure_node(ENVIRONMENT, REQUIREMENTS), CACHE) if options.weights else None
     folder = compile_model(
         checkpoint,
         options.out,
@@ -57,7 +57,11 @@ def run_compile(options: argparse.Namespace) -> int:
         options.targets,
         options.dump,
         BarProgress(),
+        options.weights,
     )
+    if page is None:
+        print(f"kernels and manifest, without weights, in {folder}")
+        return 0
     copy_page(page, options.out)
     print(describe(folder))
     print(f"look at it with: python build.py serve {options.out}")
@@ -67,9 +71,13 @@ def run_compile(options: argparse.Namespace) -> int:
 def run_plan(options: argparse.Namespace) -> int:
     """Prints what a model will need."""
     from compiler.checkpoint import open_checkpoint
-    from compiler.plan import format_plan, plan_model
+    from compiler.plan import plan_model
+    from compiler.plan_picture import draw_layers
+    from compiler.plan_text import format_plan
 
     plan = plan_model(open_checkpoint(options.model), options.quant, options.context)
+    if options.svg is not None:
+        options.svg.write_text(draw_layers(plan), encoding="utf-8")
     print(json.dumps(plan, indent=2, sort_keys=True) if options.json else format_plan(plan))
     return 0
 

@@ -1,17 +1,24 @@
 """`plan`: what a model will need, from its configuration alone: memory, launches, bytes and multiply-accumulates."""
 from .checkpoint import Checkpoint
 from .emit.shards import SHARD_BYTES
-from .pipeline import CHUNKS, Lowered, lower_model
+from .kernels.kernel import ceil_div
+from .kernels.rope import DIGIT
+from .pipeline import Lowered, lower_model
+from .plan_layers import by_context, bytes_by_quantization, cache_bytes, caches_at, layer_table
 from .quantize.matrix import BLOCK_VALUES
-from .schedule.kv_plan import plan_caches
 
 CONTEXTS = (4096, 32768)
 # Arrays of a block of weights that are alive at once while it is encoded: float32 values, scaled copies, packed units.
 BLOCK_COPIES = 6
+# What GPUs bind: WebGPU's default for a storage buffer, and what adapters commonly offer beyond it.
+BINDING_LIMITS = {"128 MiB": 128 << 20, "1 GiB": 1 << 30, "2 GiB": 2 << 30, "4 GiB": 4 << 30}
+GPU_MEMORY = {f"{size} GiB": size << 30 for size in (4, 8, 16, 24)}
+# Gemma 4's per-layer embeddings: one row a token is read of them, so they need not lie in GPU memory.
+PER_LAYER_TABLE = "embed_tokens_per_layer.weight"
 
 
 def plan_model(checkpoint: Checkpoint, quant: str, context: int | None) -> dict:
-    """The plan as JSON values; sizes in bytes. `kv_bytes` and `gpu_bytes` are by context, in tokens.
+    """The plan as JSON values; sizes in bytes. What goes by context has the number of tokens as its key.
 
     A bare config counts as bf16 weights unless `quant` says otherwise. Raises GemletError as `lower_model` does.
     """
@@ -19,10 +26,10 @@ def plan_model(checkpoint: Checkpoint, quant: str, context: int | None) -> dict:
     program = lowered.program
     chunk = max(program.chunks)
     head = program.steps["tail"][-1].kernel.multiply_accumulates
-    contexts = sorted({c for c in (*CONTEXTS, program.context, lowered.config.max_position_embeddings)
-                       if c <= lowered.config.max_position_embeddings})
-    kv = {c: cache_bytes(lowered, c) for c in contexts}
-    others = sum(buffer.bytes for buffer in program.buffers.values() if buffer.kind != "cache")
+    trained = lowered.config.max_position_embeddings
+    contexts = sorted({c for c in (*CONTEXTS, program.context, trained) if c <= trained})
+    kv = {c: sum(map(cache_bytes, caches_at(lowered, c))) for c in contexts}
+    gpu = {c: fixed_bytes(lowered, c) + kv[c] for c in contexts}
     return {
         "model": checkpoint.title,
         "architecture": checkpoint.config["model_type"],
@@ -31,6 +38,7 @@ def plan_model(checkpoint: Checkpoint, quant: str, context: int | None) -> dict:
         "context": program.context,
         "parameters": sum(weight.count for weight in lowered.weights),
         "weight_bytes": sum(buffer.bytes for buffer in program.buffers.values() if buffer.kind == "weight"),
+        "bytes_by_quantization": bytes_by_quantization(lowered.weights),
         "launches_per_decoded_token": len(program.steps["decode"]),
         "launches_per_step": {step: len(launches) for step, launches in program.steps.items()},
         "kernels": len(program.kernels),
@@ -38,17 +46,51 @@ def plan_model(checkpoint: Checkpoint, quant: str, context: int | None) -> dict:
         "macs_per_decoded_token": program.multiply_accumulates("decode"),
         "macs_per_prompt_token": program.multiply_accumulates(f"prefill_{chunk}") // chunk,
         "macs_per_prompt_token_without_skip": program.multiply_accumulates("decode") - head,
-        "kv_bytes": {str(c): size for c, size in kv.items()},
-        "gpu_bytes": {str(c): others + size for c, size in kv.items()},
+        "kv_bytes": by_context(kv),
+        "gpu_bytes": by_context(gpu),
+        "placements": placements(lowered, gpu),
         "largest_buffer_bytes": max(buffer.bytes for buffer in program.buffers.values()),
         "build_peak_bytes": build_peak(lowered),
-        "layers": layer_table(lowered),
+        "layers": layer_table(lowered, contexts),
     }
 
 
-def cache_bytes(lowered: Lowered, context: int) -> int:
-    """Bytes of all KV caches at a context."""
-    return sum(buffer.bytes for plan in plan_caches(lowered.model.caches(), context, max(CHUNKS)) for buffer in plan.buffers())
+def fixed_bytes(lowered: Lowered, context: int) -> int:
+    """Bytes of all buffers but the caches, at a context, of which the RoPE tables are a part."""
+    program = lowered.program
+    fixed = sum(buffer.bytes for buffer in program.buffers.values() if buffer.kind != "cache")
+    row = sum(table[0].nbytes for name, table in program.constants.items() if name.startswith("rope."))
+    return fixed + row * (ceil_div(context, DIGIT) - ceil_div(program.context, DIGIT))
+
+
+def placements(lowered: Lowered, gpu: dict[int, int]) -> dict[str, dict]:
+    """For each place of the per-layer embeddings: GPU memory and the largest binding by context, and what they fit.
+
+    `in_gpu_memory` alone for a model without them. `fits_binding` and `fits_memory`: the longest of the contexts that
+    fits a limit, 0 for none.
+    """
+    tables = [buffer for weight in lowered.weights if weight.name == PER_LAYER_TABLE for buffer in weight.buffers()]
+    found = {}
+    for place, absent in {"in_gpu_memory": [], "outside": tables}.items():
+        if place == "in_gpu_memory" or tables:
+            memory = {context: size - sum(buffer.bytes for buffer in absent) for context, size in gpu.items()}
+            binding = {context: largest_binding(lowered, context, {buffer.name for buffer in absent}) for context in gpu}
+            found[place] = {"gpu_bytes": by_context(memory), "largest_binding_bytes": by_context(binding),
+                            "fits_binding": {limit: longest(binding, size) for limit, size in BINDING_LIMITS.items()},
+                            "fits_memory": {limit: longest(memory, size) for limit, size in GPU_MEMORY.items()}}
+    return found
+
+
+def largest_binding(lowered: Lowered, context: int, absent: set[str]) -> int:
+    """Bytes of the largest buffer at a context; every binding is a whole buffer."""
+    fixed = [buffer for buffer in lowered.program.buffers.values() if buffer.kind != "cache" and buffer.name not in absent]
+    caches = [buffer for plan in caches_at(lowered, context) for buffer in plan.buffers()]
+    return max(buffer.bytes for buffer in fixed + caches)
+
+
+def longest(sizes: dict[int, int], limit: int) -> int:
+    """The longest context whose size is within a limit; 0 for none."""
+    return max((context for context, size in sizes.items() if size <= limit), default=0)
 
 
 def build_peak(lowered: Lowered) -> int:
@@ -58,46 +100,3 @@ def build_peak(lowered: Lowered) -> int:
     widest = max((weight.shape[-1] for weight in lowered.weights), default=0)
     block = max(BLOCK_VALUES, 32 * widest)
     return BLOCK_COPIES * 4 * block + 2 * scales + SHARD_BYTES
-
-
-def layer_table(lowered: Lowered) -> list[dict]:
-    """For each layer: kind, whose KV it reads, parameters and bytes of its weights."""
-    sources = lowered.model.kv_sources()
-    rows = []
-    for layer, (kind, source) in enumerate(sources):
-        own = [weight for weight in lowered.weights if weight.name.startswith(f"layers.{layer}.")]
-        rows.append({"layer": layer, "kind": kind, "kv_source": source, "parameters": sum(weight.count for weight in own),
-                     "bytes": sum(buffer.bytes for weight in own for buffer in weight.buffers())})
-    return rows
-
-
-def size(count: int) -> str:
-    """Bytes for people, in binary units."""
-    for unit in ("B", "KiB", "MiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.2f} GiB"
-
-
-def format_plan(plan: dict) -> str:
-    """The plan for a terminal."""
-    formats = ", ".join(f"{count} {format}" for format, count in plan["quantization"].items())
-    skip = plan["macs_per_prompt_token_without_skip"] / plan["macs_per_prompt_token"]
-    lines = [
-        f"{plan['model']} ({plan['architecture']}), {plan['parameters'] / 1e9:.3f} B parameters, tensors: {formats}",
-        f"weights {size(plan['weight_bytes'])}, largest buffer {size(plan['largest_buffer_bytes'])}, compiled for {plan['context']} tokens",
-        "",
-        f"a decoded token   {plan['launches_per_decoded_token']} launches, {size(plan['weight_bytes_per_decoded_token'])} of weights read, "
-        f"{plan['macs_per_decoded_token'] / 1e9:.3f} G multiply-accumulates",
-        f"a prompt token    {plan['macs_per_prompt_token'] / 1e9:.3f} G multiply-accumulates ({skip:.2f} times as many without the skip)",
-        f"distinct kernels  {plan['kernels']}",
-        f"memory to build   about {size(plan['build_peak_bytes'])} beside Python and TVM",
-        "",
-        "  context         KV   GPU memory",
-    ]
-    lines += [f"{int(c):9d} {size(kv):>10} {size(plan['gpu_bytes'][c]):>12}" for c, kv in plan["kv_bytes"].items()]
-    lines += ["", "layer  kind     KV from  parameters      bytes"]
-    lines += [f"{row['layer']:5d}  {row['kind'].removesuffix('_attention'):7s}  {'own' if row['kv_source'] == row['layer'] else row['kv_source']!s:>7}  "
-              f"{row['parameters']:10d} {size(row['bytes']):>10}" for row in plan["layers"]]
-    return "\n".join(lines)

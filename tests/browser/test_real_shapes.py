@@ -1,0 +1,83 @@
+"""All four real models at their full shapes: compiled without weights, and every pipeline created in the browser.
+
+Creating a pipeline is where the browser's own compiler, and behind it the driver's, sees a shader: that takes up to a second on
+SwiftShader. It goes on in the browser while the next model is compiled, and kernels that models share are taken once.
+"""
+import json
+from pathlib import Path
+
+import pytest
+
+from compiler.checkpoint import open_checkpoint
+from compiler.package import compile_model
+from compiler.progress import SilentProgress
+from tests.fixtures.gpu import PAGE
+from tests.fixtures.real_configs import REAL_MODELS, config_path, real_plan
+
+START = """
+async ([kernels, maxStorageBuffersPerShaderStage]) => {
+  globalThis.outcomes ??= [];
+  globalThis.device ??= await (await navigator.gpu.requestAdapter()).requestDevice({requiredLimits: {maxStorageBuffersPerShaderStage}});
+  for (const [name, entryPoint, code] of kernels) {
+    const compute = {module: device.createShaderModule({code}), entryPoint};
+    outcomes.push(device.createComputePipelineAsync({layout: "auto", compute}).then(() => [name, null], (error) => [name, error.message]));
+  }
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory) -> dict[str, Path]:
+    """The artifact of each model; `outcomes` fills them."""
+    site = tmp_path_factory.mktemp("real_shapes")
+    return {model: site / "models" / model for model in REAL_MODELS}
+
+
+@pytest.fixture(scope="module")
+def outcomes(browser, folders) -> dict[str, str | None]:
+    """For each distinct kernel of all models: None where its pipeline was made, else the browser's message."""
+    page = browser.new_page()
+    page.route(PAGE, lambda route: route.fulfill(body="<!doctype html>", content_type="text/html"))
+    page.goto(PAGE)
+    texts: dict[str, str] = {}
+    for model, folder in folders.items():
+        compile_model(open_checkpoint(config_path(model)), folder.parents[1], model, "q4", None, ("webgpu",), None, SilentProgress(), weights=False)
+        manifest, new = read_manifest(folder), []
+        for kernel in manifest["kernels"]:
+            text = (folder / kernel["file"]).read_text(encoding="utf-8")
+            if kernel["name"] not in texts:
+                new.append([kernel["name"], kernel["entry"], text])
+            assert texts.setdefault(kernel["name"], text) == text, "two models have kernels of one name and different text"
+        page.evaluate(START, [new, manifest["limits"]["maxStorageBuffersPerShaderStage"]])
+    found = dict(page.evaluate("() => Promise.all(outcomes)"))
+    page.close()
+    return found
+
+
+def read_manifest(folder: Path) -> dict:
+    return json.loads((folder / "model.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("model", REAL_MODELS)
+def test_the_browser_makes_every_pipeline(outcomes, folders, model):
+    kernels = [kernel["name"] for kernel in read_manifest(folders[model])["kernels"]]
+    assert {name: outcomes[name] for name in kernels} == dict.fromkeys(kernels)
+
+
+@pytest.mark.parametrize("model", REAL_MODELS)
+def test_the_manifest_is_what_plan_says(outcomes, folders, model):
+    manifest, plan = read_manifest(folders[model]), real_plan(model)
+    assert len(manifest["kernels"]) == plan["kernels"]
+    assert {step: len(launches) for step, launches in manifest["steps"].items()} == plan["launches_per_step"]
+    assert manifest["facts"]["parameters"] == plan["parameters"]
+    assert sum(buffer["bytes"] for buffer in manifest["buffers"]) == plan["gpu_bytes"][str(manifest["context"])]
+    assert manifest["limits"]["maxStorageBufferBindingSize"] == plan["largest_buffer_bytes"]
+
+
+@pytest.mark.parametrize("model", REAL_MODELS)
+def test_without_weights_there_are_kernels_and_a_manifest_only(outcomes, folders, model):
+    manifest = read_manifest(folders[model])
+    assert (manifest["shards"], manifest["weights"], manifest["tokenizer"]) == ([], [], None)
+    assert sorted(path.name for path in folders[model].iterdir()) == ["LICENSE.txt", "model.json", "webgpu"]
+    # Nothing that a page could offer.
+    assert json.loads((folders[model].parent / "index.json").read_text(encoding="utf-8"))["models"] == []
