@@ -15,11 +15,11 @@ const TEXT = "the tea ☕ is in the tin";
 const tokenizer = new Tokenizer(tokenizerFile(), TOKENIZER_FACTS);
 const SCRIPT = [...tokenizer.encodePlain(TEXT), STOP[1]!];
 
-async function start({ chat = true } = {}) {
+async function start({ chat = true, template = TEMPLATE } = {}) {
   const { manifest } = await makeArtifact(TEXT, { chat });
   const backend = new FakeBackend(SCRIPT);
-  const template = chat ? new ChatTemplate(TEMPLATE, tokenizer, { bos_token: "<bos>", eos_token: "<eos>" }) : null;
-  const core = new Core({ manifest, tokenizer, chat: template, backend });
+  const rendering = chat ? new ChatTemplate(template, tokenizer, { bos_token: "<bos>", eos_token: "<eos>" }) : null;
+  const core = new Core({ manifest, tokenizer, chat: rendering, backend });
   const { port1, port2 } = new MessageChannel();
   serveRpc(port1 as Endpoint, {
     load: async () => core.info,
@@ -197,13 +197,44 @@ describe("chat.completions", () => {
     await expect(chats.create({ messages: MESSAGES, stream: true })).rejects.toThrow(/messages: .*base model.*use completions/);
   });
 
-  test.each([[[]], [[{ role: "tool", content: "a" }]], [[{ role: "user", content: [] }]], [[{ role: "user", content: "a", name: "b" }]]])(
-    "refuse the messages %j",
-    async (messages) => {
-      const { chats } = await start();
-      await expect(chats.create({ messages } as unknown as ChatParams & { stream?: false })).rejects.toThrow(/^messages: expected a list/);
-    },
-  );
+  test("give the template its tools and variables", async () => {
+    const template = "{{ tools[0].function.name }} {{ mood }} {{ messages[0].content[0].text }}";
+    const { chats, backend } = await start({ template });
+    const tools = [{ type: "function" as const, function: { name: "fan" } }];
+    const messages = [{ role: "user" as const, content: [{ type: "text" as const, text: "in" }] }];
+    await chats.create({ messages, tools, chat_template_kwargs: { mood: "calm" } });
+    expect(tokenizer.decode(backend.prompts[0]!)).toBe("fan calm in");
+  });
+
+  const assistant = (fields: object) => ({ messages: [{ role: "assistant", ...fields }] });
+  const calling = (fields: object) => assistant({ tool_calls: [{ type: "function", function: { name: "f", arguments: "{}", ...fields } }] });
+  const tooling = (fields: object) => ({ messages: MESSAGES, tools: [{ type: "function", function: { name: "f", ...fields } }] });
+  test.each([
+    ["messages: expected a list of messages", { messages: [] }],
+    ["messages: the field is missing", {}],
+    ["messages[1]: expected an object", { messages: [...MESSAGES, "b"] }],
+    ["messages[0].role: expected \"system\"", { messages: [{ role: "robot", content: "a" }] }],
+    ["messages[0].content: the field is missing", { messages: [{ role: "user" }] }],
+    ["messages[0].content: expected a list of { type: \"text\", text }, found null", { messages: [{ role: "user", content: null }] }],
+    ["messages[0].content[0].type: expected \"text\"", { messages: [{ role: "user", content: [{ type: "image_url", image_url: {} }] }] }],
+    ["messages[0].tool_call_id: the field is missing", { messages: [{ role: "tool", content: "a" }] }],
+    ["messages[0].tool_calls: this field is not supported", { messages: [{ role: "user", content: "a", tool_calls: [] }] }],
+    ["messages[0].refusal: expected null", assistant({ content: "a", refusal: "no" })],
+    ["messages[0].tool_calls: expected a list of calls, not empty", assistant({ tool_calls: [] })],
+    ["messages[0].tool_calls[0].function.arguments: expected JSON text of an object, found \"[]\"", calling({ arguments: "[]" })],
+    ["messages[0].tool_calls[0].function.arguments: expected JSON text of an object, found {}", calling({ arguments: {} })],
+    ["messages[0].tool_calls[0].function.name: expected text", calling({ name: "" })],
+    ["tools[0].function.parameters.properties.a: expected JSON", tooling({ parameters: { properties: { a: () => 0 } } })],
+    ["tools[0].function.default: this field is not supported", tooling({ default: 1 })],
+    ["tools[0].type: expected \"function\"", { messages: MESSAGES, tools: [{ type: "search", function: { name: "f" } }] }],
+    ["chat_template_kwargs.messages: the engine sets this variable itself", { messages: MESSAGES, chat_template_kwargs: { messages: [] } }],
+    ["chat_template_kwargs: expected an object", { messages: MESSAGES, chat_template_kwargs: true }],
+    ["enable_thinking: this field is not supported", { messages: MESSAGES, enable_thinking: true }],
+  ])("refuse by name: %s", async (message, params) => {
+    const { chats } = await start();
+    const refused = chats.create(params as unknown as ChatParams & { stream?: false });
+    await expect(refused).rejects.toMatchObject({ code: "bad-request", message: expect.stringContaining(message) });
+  });
 });
 
 describe("rpc", () => {

@@ -6,14 +6,26 @@ import { type Artifact, makeArtifact } from "./fixture";
 const FOLDER = "http://site.test/models/recital/";
 const artifact = await makeArtifact("the weights of a recital");
 
-/** Lets `fetch` answer from the artifact; `change` may replace a file's bytes (null: 404). */
-function serve({ files }: Artifact, change: (file: string, bytes: Uint8Array<ArrayBuffer>) => Uint8Array<ArrayBuffer> | null = (_, bytes) => bytes): void {
+type Bytes = Uint8Array<ArrayBuffer>;
+
+/** Lets `fetch` answer from the artifact; `change` may replace a file's bytes (null: 404), `body` makes a response's body of them. */
+function serve(
+  { files }: Artifact,
+  change: (file: string, bytes: Bytes) => Bytes | null = (_, bytes) => bytes,
+  body: (bytes: Bytes) => BodyInit = (bytes) => bytes,
+): void {
   vi.stubGlobal("fetch", async (url: string, { signal }: { signal: AbortSignal | null }) => {
     signal?.throwIfAborted();
     const file = url.slice(FOLDER.length);
-    const bytes = change(file, (files.get(file) as Uint8Array<ArrayBuffer>).slice());
-    return bytes ? new Response(bytes) : new Response("", { status: 404, statusText: "Not Found" });
+    const bytes = change(file, (files.get(file) as Bytes).slice());
+    return bytes ? new Response(body(bytes)) : new Response("", { status: 404, statusText: "Not Found" });
   });
+}
+
+/** The bytes in two parts, as a stream that is no byte stream. */
+function asDefaultStream(bytes: Bytes): ReadableStream<Bytes> {
+  const parts = [bytes.subarray(0, 7), bytes.subarray(7)];
+  return new ReadableStream({ start: (controller) => (parts.forEach((part) => controller.enqueue(part)), controller.close()) });
 }
 
 /** Loads into plain memory; gives the bytes of the one weight buffer. */
@@ -64,6 +76,16 @@ describe("loadShards", () => {
       return other;
     });
     await expect(load(artifact.manifest)).rejects.toMatchObject({ code: "bad-artifact", message: expect.stringContaining(`${stated}`) });
+  });
+
+  test("reads bodies of browsers that cannot read into memory of ours", async () => {
+    const { file, bytes: stated } = artifact.manifest.shards[1]!;
+    for (const more of [0, 4]) {
+      serve(artifact, (each, bytes) => (each === file ? new Uint8Array([...bytes, ...new Array(more).fill(0)]) : bytes), asDefaultStream);
+      const loading = load(artifact.manifest);
+      if (more === 0) expect((await loading).counted).toBe(artifact.manifest.buffers[2]!.bytes);
+      else await expect(loading).rejects.toThrow(`${file}: the file is longer than the ${stated} bytes`);
+    }
   });
 
   test("stops with code aborted when the signal fires", async () => {

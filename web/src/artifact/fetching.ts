@@ -36,36 +36,59 @@ export async function fetchJson(url: string, signal?: AbortSignal): Promise<unkn
 }
 
 /**
- * Reads `url` into the front of `target`, which must hold `bytes`; calls `onBytes` with the length of each part.
- * Throws GemletError "bad-artifact" where the file has another length.
+ * Reads `url` into the front of `memory`, which must be longer than `bytes`; calls `onBytes` with the length of each part.
+ * Resolves with that memory: the object passed is detached. Throws GemletError "bad-artifact" where the file has another length.
  */
 export async function fetchInto(
-  target: Uint8Array,
+  memory: ArrayBuffer,
   url: string,
   bytes: number,
   onBytes: (count: number) => void,
   signal?: AbortSignal,
-): Promise<void> {
+): Promise<ArrayBuffer> {
   const response = await fetchFile(url, signal);
+  const reader = partsReader(response.body ?? new Blob().stream());
   let length = 0;
-  if (response.body) {
-    const reader = response.body.getReader();
-    for (;;) {
-      const { done, value } = await reader.read().catch((cause) => {
-        throw fetchError(url, cause, signal);
-      });
-      if (done) break;
-      if (length + value.length > bytes) {
-        await reader.cancel();
-        throw new GemletError("bad-artifact", `${url}: the file is longer than the ${bytes} bytes that the manifest states`);
-      }
-      target.set(value, length);
-      length += value.length;
-      onBytes(value.length);
+  for (;;) {
+    // With room for one byte too many, so that a longer file shows.
+    const { done, value } = await reader.read(new Uint8Array(memory, length, bytes + 1 - length)).catch((cause) => {
+      throw fetchError(url, cause, signal);
+    });
+    memory = value!.buffer; // only a cancelled stream gives none
+    if (done) break;
+    length += value.length;
+    if (length > bytes) {
+      await reader.cancel();
+      throw new GemletError("bad-artifact", `${url}: the file is longer than the ${bytes} bytes that the manifest states`);
     }
+    onBytes(value.length);
   }
   if (length !== bytes) {
     throw new GemletError("bad-artifact", `${url}: the file has ${length} bytes, the manifest states ${bytes}; load again or upload it again`);
+  }
+  return memory;
+}
+
+type Bytes = Uint8Array<ArrayBuffer>;
+type PartsReader = Pick<ReadableStreamBYOBReader, "cancel"> & { read(into: Bytes): Promise<ReadableStreamReadResult<Bytes>> };
+
+/**
+ * Reads parts of a body into memory that the caller brings. A reader that makes an array for each part leaves more of them to the
+ * garbage collector than the memory that a whole model may take; only where the browser has no other (Safari) do we copy from one.
+ */
+function partsReader(body: ReadableStream<Bytes>): PartsReader {
+  try {
+    return body.getReader({ mode: "byob" }) as PartsReader;
+  } catch {
+    const reader = body.getReader();
+    const read = async (into: Bytes): Promise<ReadableStreamReadResult<Bytes>> => {
+      const { done, value } = await reader.read();
+      if (done) return { done, value: into };
+      const part = value.subarray(0, into.length);
+      into.set(part);
+      return { done, value: into.subarray(0, part.length) };
+    };
+    return { read, cancel: () => reader.cancel() };
   }
 }
 

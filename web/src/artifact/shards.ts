@@ -37,11 +37,11 @@ export async function loadShards(
   let checking = Promise.resolve();
 
   const lane = async (): Promise<void> => {
-    const memory = new Uint8Array(largest);
+    let memory = new ArrayBuffer(largest + 1);
     for (let index = next++; index < manifest.shards.length; index = next++) {
       const shard = manifest.shards[index]!;
-      const bytes = memory.subarray(0, shard.bytes);
-      await fetchInto(bytes, folder + shard.file, shard.bytes, onBytes, either);
+      memory = await fetchInto(memory, folder + shard.file, shard.bytes, onBytes, either);
+      const bytes = new Uint8Array(memory, 0, shard.bytes);
       // One at a time: `digest` copies its input, and two copies more would be too much memory.
       checking = checking.then(async () => {
         await checkHash(bytes, shard, folder);

@@ -1,58 +1,51 @@
-/** Checks what a caller passes, field by field. What is not known is an error: silence would hide it. */
+/** Checks what a caller passes. */
 
 import { GemletError } from "../errors";
-import type { ChatMessage } from "../text/chat";
+import { type Check, check, fields, isInteger, isObject, isText, show, within } from "./check_fields";
+import { CHAT_CHECKS, MESSAGES_CHECK } from "./check_messages";
 import type { ChatParams, CompletionParams, SamplingParams } from "./openai";
 
 const MAX_STOP_STRINGS = 16;
 
-type Rule = [expected: string, holds: (value: unknown) => boolean];
-
-const isNumber = (value: unknown): value is number => typeof value === "number" && Number.isFinite(value);
-const isInteger = (value: unknown): value is number => Number.isInteger(value);
-const isText = (value: unknown): value is string => typeof value === "string" && value !== "";
 const isBoolean = (value: unknown): boolean => typeof value === "boolean";
-const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
-const within = (low: number, high: number) => (value: unknown) => isNumber(value) && value >= low && value <= high;
+const flag = check("true or false", isBoolean);
 
-const SAMPLING_RULES: Record<keyof SamplingParams, Rule> = {
-  max_tokens: ["an integer of at least 1", (value) => isInteger(value) && value >= 1],
-  temperature: ["a number of at least 0", within(0, Number.MAX_VALUE)],
-  top_k: ["an integer of at least 0", (value) => isInteger(value) && within(0, 2 ** 31 - 1)(value)],
-  top_p: ["a number above 0 and at most 1", (value) => within(0, 1)(value) && value !== 0],
-  min_p: ["a number from 0 to 1", within(0, 1)],
-  seed: ["an integer from 0 to 4294967295", (value) => isInteger(value) && within(0, 2 ** 32 - 1)(value)],
-  stop: [
+const SAMPLING_CHECKS: Record<keyof SamplingParams, Check> = {
+  max_tokens: check("an integer of at least 1", (value) => isInteger(value) && value >= 1),
+  temperature: check("a number of at least 0", within(0, Number.MAX_VALUE)),
+  top_k: check("an integer of at least 0", (value) => isInteger(value) && within(0, 2 ** 31 - 1)(value)),
+  top_p: check("a number above 0 and at most 1", (value) => within(0, 1)(value) && value !== 0),
+  min_p: check("a number from 0 to 1", within(0, 1)),
+  seed: check("an integer from 0 to 4294967295", (value) => isInteger(value) && within(0, 2 ** 32 - 1)(value)),
+  stop: check(
     `a string or 1 to ${MAX_STOP_STRINGS} strings, none empty`,
     (value) =>
       isText(value) || (Array.isArray(value) && value.length > 0 && value.length <= MAX_STOP_STRINGS && value.every(isText)),
-  ],
-  ignore_eos: ["true or false", isBoolean],
-  return_token_ids: ["true or false", isBoolean],
-  stream: ["true or false", isBoolean],
-  stream_options: [
+  ),
+  ignore_eos: flag,
+  return_token_ids: flag,
+  stream: flag,
+  stream_options: check(
     "{ include_usage: true or false }",
     (value) => isObject(value) && Object.keys(value).every((key) => key === "include_usage" && isBoolean(value[key])),
-  ],
-  model: ["the loaded model's name", isText],
-  signal: ["an AbortSignal", (value) => value instanceof AbortSignal],
+  ),
+  model: check("the loaded model's name", isText),
+  signal: check("an AbortSignal", (value) => value instanceof AbortSignal),
 };
 
-const PROMPT_RULE: Rule = ["text or token ids", (value) => typeof value === "string" || isTokenList(value)];
-const MESSAGES_RULE: Rule = [
-  'a list of { role: "system", "user" or "assistant", content: text }',
-  (value) => Array.isArray(value) && value.length > 0 && value.every(isMessage),
-];
+const PROMPT_CHECK = check("text or token ids", (value) => typeof value === "string" || isTokenList(value));
+
+const completionParams = fields({ prompt: PROMPT_CHECK }, SAMPLING_CHECKS);
+const chatParams = fields({ messages: MESSAGES_CHECK }, { ...CHAT_CHECKS, ...SAMPLING_CHECKS });
 
 /** Throws GemletError "bad-request" that names the first field that is missing, unknown or wrong. */
 export function checkCompletionParams(params: unknown): asserts params is CompletionParams {
-  checkFields(params, { prompt: PROMPT_RULE, ...SAMPLING_RULES }, "prompt");
+  completionParams(params, "");
 }
 
 /** Throws GemletError "bad-request" that names the first field that is missing, unknown or wrong. */
 export function checkChatParams(params: unknown): asserts params is ChatParams {
-  checkFields(params, { messages: MESSAGES_RULE, ...SAMPLING_RULES }, "messages");
+  chatParams(params, "");
 }
 
 /** Throws GemletError "bad-request" unless these are 1 or more ids below `vocabulary`. */
@@ -65,32 +58,6 @@ export function checkTokenIds(ids: unknown, vocabulary: number): asserts ids is 
   }
 }
 
-function checkFields(params: unknown, rules: Record<string, Rule>, required: string): void {
-  if (!isObject(params)) throw new GemletError("bad-request", `expected an object of parameters, found ${show(params)}`);
-  if (params[required] === undefined) throw new GemletError("bad-request", `${required}: the field is missing`);
-  for (const [field, value] of Object.entries(params)) {
-    if (value === undefined) continue;
-    const rule = rules[field];
-    if (!rule) throw new GemletError("bad-request", `${field}: this field is not supported`);
-    const [expected, holds] = rule;
-    if (!holds(value)) throw new GemletError("bad-request", `${field}: expected ${expected}, found ${show(value)}`);
-  }
-}
-
 function isTokenList(value: unknown): value is number[] {
   return Array.isArray(value) && value.every((id) => isInteger(id) && id >= 0);
-}
-
-function isMessage(value: unknown): value is ChatMessage {
-  return (
-    isObject(value) &&
-    Object.keys(value).every((key) => key === "role" || key === "content") &&
-    ["system", "user", "assistant"].includes(value["role"] as string) &&
-    typeof value["content"] === "string"
-  );
-}
-
-function show(value: unknown): string {
-  const text = JSON.stringify(value) ?? String(value);
-  return text.length > 80 ? `${text.slice(0, 80)}…` : text;
 }

@@ -70,7 +70,7 @@ async function loadText(
     fetchJson(folder + facts.file, signal),
     chat_template === null ? null : fetchText(folder + chat_template, signal),
   ]);
-  const tokenizer = new Tokenizer(file, facts);
+  const tokenizer = new Tokenizer(file, facts, source ?? "");
   const tokens = { bos_token: tokenizer.tokenText(facts.bos), eos_token: tokenizer.tokenText(facts.stop[0]) };
   const chat = source === null ? null : new ChatTemplate(source, tokenizer, tokens);
   onProgress({ phase: "tokenizer", loaded: total, total, unit: "files" });

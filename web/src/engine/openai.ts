@@ -1,9 +1,10 @@
 /** The shapes of OpenAI's API that the engine takes and gives. */
 
 import type { FinishReason } from "../generate/generate";
-import type { ChatMessage } from "../text/chat";
+import type { Conversation } from "../text/messages";
 
-export type { ChatMessage, FinishReason };
+export type { FinishReason };
+export type * from "../text/messages";
 
 export interface SamplingParams {
   /** Default: until the model stops or the context is full. */
@@ -37,9 +38,8 @@ export interface CompletionParams extends SamplingParams {
   prompt: string | number[];
 }
 
-export interface ChatParams extends SamplingParams {
-  messages: ChatMessage[];
-}
+/** The conversation, as the model's chat template takes it: see docs/chat.md. */
+export interface ChatParams extends SamplingParams, Conversation {}
 
 export interface Usage {
   prompt_tokens: number;

@@ -4,12 +4,16 @@ import { css, html, LitElement, nothing } from "lit";
 import { customElement, property, query, state } from "lit/decorators.js";
 import { unsafeHTML } from "lit/directives/unsafe-html.js";
 import type { Engine } from "../engine/engine";
-import type { ChatMessage } from "../text/chat";
 import { StatusEvent } from "./events";
 import { Generation } from "./generation";
 import { renderMarkdown } from "./markdown";
 import type { SamplingValues } from "./sampling_settings";
 import { controls, markdownStyles } from "./styles";
+
+interface Message {
+  role: "user" | "assistant";
+  content: string;
+}
 
 @customElement("gemlet-chat-view")
 export class ChatView extends LitElement {
@@ -67,7 +71,7 @@ export class ChatView extends LitElement {
 
   @property({ attribute: false }) engine!: Engine;
   @property({ attribute: false }) sampling: () => SamplingValues = () => ({});
-  @state() private messages: ChatMessage[] = [];
+  @state() private messages: Message[] = [];
   @state() private draft = "";
   @query("textarea") private box!: HTMLTextAreaElement;
   @query(".messages") private list!: HTMLElement;
@@ -106,14 +110,14 @@ export class ChatView extends LitElement {
     `;
   }
 
-  private renderMessage({ role, content }: ChatMessage, newest: boolean) {
+  private renderMessage({ role, content }: Message, newest: boolean) {
     if (role === "user") return html`<div class="user">${content}</div>`;
     return renderAnswer(content, newest ? "Answer" : "Earlier reply", false);
   }
 
   private async send(): Promise<void> {
     const { engine } = this;
-    const messages: ChatMessage[] = [...this.messages, { role: "user", content: this.draft }];
+    const messages: Message[] = [...this.messages, { role: "user", content: this.draft }];
     this.messages = messages;
     this.draft = "";
     const settings = { ...this.sampling(), stream: true as const, return_token_ids: true, stream_options: { include_usage: true } };

@@ -1,24 +1,19 @@
 /**
- * Messages to token ids, by the model's own chat template.
+ * A conversation to token ids, by the model's own chat template.
  *
- * Only the template may write special tokens; a user who types `<turn|>` sends these characters. So wherever a
- * string of the messages holds a special token's text, a mark (a private-use character that occurs nowhere else) is put
- * behind each of its characters. Then the template is rendered, the result is cut at the special tokens that are left, which
- * are the template's, the marks are taken out again, and the parts between are encoded as plain text. Text of the
- * template and text of a message that touch are encoded together, as if the whole prompt had been typed.
+ * Only the template may write special tokens; a user who types `<turn|>` sends these characters (see marks.ts). All other text
+ * is encoded as if the whole prompt had been typed: text of the template and text of a message that touch may share a token.
  */
 
-import { Template } from "@huggingface/jinja";
 import { GemletError } from "../errors";
+import { compileTemplate } from "./jinja";
+import { Marks, TokenPieces } from "./marks";
+import { type Conversation, type Json, templateMessages } from "./messages";
 import type { Tokenizer } from "./tokenizer";
 
-export interface ChatMessage {
-  role: "system" | "user" | "assistant";
-  content: string;
-}
-
 export class ChatTemplate {
-  private readonly template: Template;
+  private readonly render: (variables: Record<string, unknown>) => string;
+  private readonly pieces: TokenPieces;
 
   /** `source`: text of chat_template.jinja. Throws GemletError "bad-artifact" where it does not parse. */
   constructor(
@@ -27,43 +22,32 @@ export class ChatTemplate {
     private readonly tokens: { bos_token: string; eos_token: string },
   ) {
     try {
-      this.template = new Template(source);
+      this.render = compileTemplate(source);
     } catch (cause) {
       throw new GemletError("bad-artifact", `the chat template does not parse: ${(cause as Error).message}`);
     }
+    this.pieces = new TokenPieces(tokenizer.special.keys());
   }
 
   /** Ids of the whole prompt, up to where the answer begins. Throws GemletError "bad-request" where the template refuses. */
-  encode(messages: readonly ChatMessage[]): number[] {
-    const mark = unusedCharacter(this.source + JSON.stringify(messages));
-    const marked = messages.map(({ role, content }) => ({ role, content: this.markSpecial(content, mark) }));
-    const ids = this.tokenizer.splitAtSpecial(this.render(marked)).flatMap((part) => {
-      const id = this.tokenizer.special.get(part);
-      return id === undefined ? this.tokenizer.encodePlain(part.replaceAll(mark, "")) : [id];
-    });
-    return this.tokenizer.withBos(ids);
+  encode({ messages, tools, chat_template_kwargs = {} }: Conversation): number[] {
+    // `tools` and `documents` are always there, as in transformers: some templates ask whether they are none.
+    const variables: Record<string, Json> = {
+      ...chat_template_kwargs,
+      messages: templateMessages(messages),
+      tools: (tools as Json | undefined) ?? null,
+      documents: null,
+    };
+    const marks = new Marks(this.tokenizer, this.pieces, this.source + JSON.stringify(variables));
+    const marked = Object.entries(variables).map(([name, value]) => [name, marks.add(value)]);
+    return this.tokenizer.withBos(marks.encode(this.renderFrom(Object.fromEntries(marked))));
   }
 
-  private render(messages: readonly ChatMessage[]): string {
+  private renderFrom(variables: Record<string, unknown>): string {
     try {
-      return this.template.render({ ...this.tokens, messages, add_generation_prompt: true });
+      return this.render({ ...variables, ...this.tokens, add_generation_prompt: true });
     } catch (cause) {
       throw new GemletError("bad-request", `messages: the model's chat template refuses them: ${(cause as Error).message}`);
     }
   }
-
-  private markSpecial(content: string, mark: string): string {
-    return this.tokenizer
-      .splitAtSpecial(content)
-      .map((part) => (this.tokenizer.special.has(part) ? part.replaceAll(/./gsu, `$&${mark}`) : part))
-      .join("");
-  }
-}
-
-function unusedCharacter(text: string): string {
-  for (let code = 0xe000; code <= 0xf8ff; code++) {
-    const character = String.fromCharCode(code);
-    if (!text.includes(character)) return character;
-  }
-  throw new GemletError("bad-request", "messages: they use every private-use character of Unicode, and one must be free");
 }

@@ -2,39 +2,52 @@
  * Text to token ids and back.
  *
  * The library knows no special token here: `encode` cuts them out itself where it is asked to, and text that only looks
- * like one stays text. Other added tokens (runs of white space, HTML tags) are the library's work.
+ * like one stays text. Other added tokens (runs of white space, HTML tags) are the library's work, but for those that the
+ * chat template writes: some files do not mark all tokens of a conversation's structure as special.
  */
 
 import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
 import type { TokenizerFacts } from "../artifact/manifest";
 import { GemletError } from "../errors";
 
+interface AddedToken {
+  id: number;
+  content: string;
+  special: boolean;
+}
+
 interface TokenizerFile {
-  added_tokens: { id: number; content: string; special: boolean }[];
+  added_tokens: AddedToken[];
 }
 
 export class Tokenizer {
   /** Special tokens by their text. */
   readonly special: ReadonlyMap<string, number>;
+  /** Matches a special token, as its first group. */
+  readonly specialPattern: RegExp;
   private readonly library: LibraryTokenizer;
-  private readonly specialIds: ReadonlySet<number>;
-  private readonly specialPattern: RegExp;
+  private readonly silentIds: ReadonlySet<number>;
 
-  /** `file`: content of tokenizer.json. Throws GemletError "bad-artifact" where it is not one. */
+  /**
+   * `file`: content of tokenizer.json; `template`: text of the chat template, where there is one.
+   * Throws GemletError "bad-artifact" where the file is no tokenizer.
+   */
   constructor(
     file: unknown,
     private readonly facts: TokenizerFacts,
+    template = "",
   ) {
     const { added_tokens, ...rest } = file as TokenizerFile;
+    // White space that is a token is ordinary text in a template.
+    const isSpecial = ({ special, content }: AddedToken): boolean => special || (content.trim() !== "" && template.includes(content));
     try {
-      const plain = added_tokens.filter((token) => !token.special);
+      const plain = added_tokens.filter((token) => !isSpecial(token));
       this.library = new LibraryTokenizer({ ...rest, added_tokens: plain }, { clean_up_tokenization_spaces: false });
     } catch (cause) {
       throw new GemletError("bad-artifact", `${facts.file}: not a tokenizer: ${(cause as Error).message}`);
     }
-    const special = added_tokens.filter((token) => token.special);
-    this.special = new Map(special.map((token) => [token.content, token.id]));
-    this.specialIds = new Set(this.special.values());
+    this.special = new Map(added_tokens.filter(isSpecial).map(({ content, id }) => [content, id]));
+    this.silentIds = new Set(added_tokens.filter(({ special }) => special).map(({ id }) => id));
     // The longest first: of two that begin alike, the longer one is meant.
     const texts = [...this.special.keys()].sort((a, b) => b.length - a.length);
     this.specialPattern = new RegExp(`(${texts.map((text) => text.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&")).join("|") || "(?!)"})`);
@@ -64,9 +77,9 @@ export class Tokenizer {
     return add_bos && bos !== null && ids[0] !== bos ? [bos, ...ids] : ids;
   }
 
-  /** Text of the ids; special tokens give none. */
+  /** Text of the ids; tokens that the file marks as special give none. */
   decode(ids: readonly number[]): string {
-    const plain = ids.filter((id) => !this.specialIds.has(id));
+    const plain = ids.filter((id) => !this.silentIds.has(id));
     return plain.length === 0 ? "" : this.library.decode(plain);
   }
 

@@ -1,0 +1,72 @@
+/** Checks of values field by field. What is not known is an error: silence would hide it. */
+
+import { GemletError } from "../errors";
+
+/** Throws GemletError "bad-request" that names `path` where the value is wrong. */
+export type Check = (value: unknown, path: string) => void;
+
+export const isInteger = (value: unknown): value is number => Number.isInteger(value);
+export const isText = (value: unknown): value is string => typeof value === "string" && value !== "";
+export const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+export const within = (low: number, high: number) => (value: unknown) =>
+  typeof value === "number" && Number.isFinite(value) && value >= low && value <= high;
+
+export function check(expected: string, holds: (value: unknown) => boolean): Check {
+  return (value, path) => {
+    if (!holds(value)) fail(path, `expected ${expected}, found ${show(value)}`);
+  };
+}
+
+/** An object with all fields of `required` and any of `optional`; one that is undefined counts as absent. */
+export function fields(required: Record<string, Check>, optional: Record<string, Check> = {}): Check {
+  const checks = new Map(Object.entries({ ...required, ...optional }));
+  return (value, path) => {
+    if (!isObject(value)) return fail(path || "parameters", `expected an object, found ${show(value)}`);
+    for (const [field, item] of Object.entries(value)) {
+      if (item === undefined) continue;
+      const checkField = checks.get(field);
+      if (checkField) checkField(item, join(path, field));
+      else fail(join(path, field), "this field is not supported");
+    }
+    // Last, since a field that is missing is often there by another name.
+    const missing = Object.keys(required).find((field) => value[field] === undefined);
+    if (missing !== undefined) fail(join(path, missing), "the field is missing");
+  };
+}
+
+/** A list, not empty unless `least` is 0. */
+export function listOf(what: string, item: Check, least = 1): Check {
+  return (value, path) => {
+    const isLong = Array.isArray(value) && value.length >= least;
+    if (!isLong) return fail(path, `expected a list of ${what}${least > 0 ? ", not empty" : ""}, found ${show(value)}`);
+    value.forEach((each, index) => item(each, `${path}[${index}]`));
+  };
+}
+
+/** Null, a boolean, a number, text, or a list or plain object of such. */
+export const json: Check = (value, path) => {
+  if (value === null || typeof value === "boolean" || typeof value === "string" || within(-Infinity, Infinity)(value)) return;
+  if (Array.isArray(value)) return value.forEach((item, index) => json(item, `${path}[${index}]`));
+  const isPlain = isObject(value) && [Object.prototype, null].includes(Object.getPrototypeOf(value) as object | null);
+  if (!isPlain) return fail(path, `expected JSON, found ${show(value)}`);
+  for (const [field, item] of Object.entries(value)) json(item, join(path, field));
+};
+
+export const jsonObject: Check = (value, path) => {
+  check("an object", isObject)(value, path);
+  json(value, path);
+};
+
+export function fail(path: string, problem: string): never {
+  throw new GemletError("bad-request", `${path}: ${problem}`);
+}
+
+function join(path: string, field: string): string {
+  return path === "" ? field : `${path}.${field}`;
+}
+
+export function show(value: unknown): string {
+  const text = JSON.stringify(value) ?? String(value);
+  return text.length > 80 ? `${text.slice(0, 80)}…` : text;
+}

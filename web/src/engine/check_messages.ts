@@ -1,0 +1,78 @@
+/** Checks of a conversation: messages, tools and variables of the template. */
+
+import { type Check, check, fail, fields, isObject, isText, json, jsonObject, listOf, show } from "./check_fields";
+
+const text = check("text", (value) => typeof value === "string");
+const name = check("text that is not empty", isText);
+const nothing = check("null", (value) => value === null);
+const orNull =
+  (item: Check): Check =>
+  (value, path) =>
+    value === null || item(value, path);
+
+const isFunction = check('"function"', (value) => value === "function");
+const part = fields({ type: check('"text": this engine takes no other kind of part', (value) => value === "text"), text });
+const parts = listOf("{ type: \"text\", text }", part, 0);
+const content: Check = (value, path) => (typeof value === "string" ? undefined : parts(value, path));
+/** A role is right already where its message is checked. */
+const role: Check = () => undefined;
+
+const toolCall = fields({ type: isFunction, function: fields({ name, arguments: check("JSON text of an object", isJsonOfObject) }) }, { id: name });
+const toolResponse = fields({ name, response: json });
+
+const plainMessage = fields({ role, content }, { name });
+const assistantMessage = fields(
+  { role },
+  {
+    content: orNull(content),
+    name,
+    tool_calls: listOf("calls", toolCall),
+    reasoning_content: orNull(text),
+    tool_responses: listOf("{ name, response }", toolResponse),
+    refusal: nothing,
+  },
+);
+
+const MESSAGES = new Map<unknown, Check>([
+  ["system", plainMessage],
+  ["developer", plainMessage],
+  ["user", plainMessage],
+  ["assistant", assistantMessage],
+  ["tool", fields({ role, content, tool_call_id: name }, { name })],
+]);
+
+const message: Check = (value, path) => {
+  const found = isObject(value) ? value["role"] : undefined;
+  const checkMessage = isObject(value) ? MESSAGES.get(found) : fields({});
+  if (!checkMessage) fail(`${path}.role`, `expected ${[...MESSAGES.keys()].map(show).join(", ")}, found ${show(found)}`);
+  checkMessage(value, path);
+};
+
+const tool = fields({
+  type: isFunction,
+  function: fields(
+    { name },
+    { description: text, parameters: jsonObject, response: jsonObject, strict: check("true, false or null", (value) => value === null || typeof value === "boolean") },
+  ),
+});
+
+/** Variables that the engine itself gives to a template. */
+const OWN_VARIABLES = ["messages", "tools", "documents", "add_generation_prompt", "bos_token", "eos_token"];
+
+const variables: Check = (value, path) => {
+  jsonObject(value, path);
+  const own = OWN_VARIABLES.find((each) => Object.hasOwn(value as object, each));
+  if (own !== undefined) fail(`${path}.${own}`, "the engine sets this variable itself");
+};
+
+export const MESSAGES_CHECK = listOf("messages", message);
+export const CHAT_CHECKS: Record<string, Check> = { tools: listOf("tools", tool, 0), chat_template_kwargs: variables };
+
+function isJsonOfObject(value: unknown): boolean {
+  if (typeof value !== "string") return false;
+  try {
+    return isObject(JSON.parse(value));
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,114 @@
+/**
+ * Keeps what a caller writes from becoming special tokens.
+ *
+ * Before a template is rendered, each special token in the caller's strings is put between two marks: characters that occur
+ * nowhere else. In the rendered text, a token between marks is the caller's, and is encoded as the characters that it is;
+ * any other is the template's. Such tokens stay whole, because templates look for some of them (to take the thoughts out of an
+ * old answer). Where a template cuts a mark off its token, the mark that is left still ends the text before it.
+ *
+ * Strings may also begin or end with a piece of a token, which a template could join to a whole one: a guard goes between,
+ * and leaves no trace in the ids.
+ */
+
+import { GemletError } from "../errors";
+import type { Json } from "./messages";
+import { strip } from "./python";
+import type { Tokenizer } from "./tokenizer";
+
+export class Marks {
+  private readonly begin: string;
+  private readonly end: string;
+  private readonly guard: string;
+
+  /** `written`: all text in which a mark must not occur. Throws GemletError "bad-request" where no character is free. */
+  constructor(
+    private readonly tokenizer: Tokenizer,
+    private readonly pieces: TokenPieces,
+    written: string,
+  ) {
+    const [begin, end, guard] = unusedCharacters(written, 3);
+    [this.begin, this.end, this.guard] = [begin!, end!, guard!];
+  }
+
+  /** The value with marks in all of its strings, keys too. */
+  add(value: Json): Json {
+    if (typeof value === "string") return this.addToText(value);
+    if (typeof value !== "object" || value === null) return value;
+    if (Array.isArray(value)) return value.map((item) => this.add(item));
+    return Object.fromEntries(Object.entries(value).map(([key, item]) => [this.addToText(key), this.add(item)]));
+  }
+
+  /** Token ids of what was rendered from marked values. */
+  encode(rendered: string): number[] {
+    const { tokenizer, begin, end } = this;
+    const cuts = new RegExp(`${begin}${tokenizer.specialPattern.source}${end}|[${begin}${end}]`);
+    // By turns: text, and what was between marks, which is undefined where a mark had no partner.
+    return (rendered.split(cuts) as (string | undefined)[]).flatMap((part, index) => {
+      if (part === undefined) return [];
+      return index % 2 === 1 ? tokenizer.encodePlain(part) : this.encodeText(part);
+    });
+  }
+
+  private encodeText(text: string): number[] {
+    return this.tokenizer.splitAtSpecial(text).flatMap((part) => {
+      const id = this.tokenizer.special.get(part);
+      return id === undefined ? this.tokenizer.encodePlain(part.replaceAll(this.guard, "")) : [id];
+    });
+  }
+
+  private addToText(text: string): string {
+    const { special } = this.tokenizer;
+    const marked = this.tokenizer.splitAtSpecial(text).map((part) => (special.has(part) ? this.begin + part + this.end : part));
+    // Templates trim, so white space outside makes no difference.
+    const inner = strip(text);
+    const first = this.pieces.beginsWithAnEnd(inner) ? this.guard : "";
+    const last = this.pieces.endsWithABeginning(inner) ? this.guard : "";
+    return guardInside(marked.join(""), first, last);
+  }
+}
+
+/** Finds proper beginnings and ends of tokens at the ends of a text. */
+export class TokenPieces {
+  private readonly beginnings = new Set<string>();
+  private readonly ends = new Set<string>();
+  private longest = 0;
+
+  constructor(tokens: Iterable<string>) {
+    for (const token of tokens) {
+      this.longest = Math.max(this.longest, token.length - 1);
+      for (let length = 1; length < token.length; length++) {
+        this.beginnings.add(token.slice(0, length));
+        this.ends.add(token.slice(-length));
+      }
+    }
+  }
+
+  beginsWithAnEnd(text: string): boolean {
+    return this.some(text, (length) => this.ends.has(text.slice(0, length)));
+  }
+
+  endsWithABeginning(text: string): boolean {
+    return this.some(text, (length) => this.beginnings.has(text.slice(-length)));
+  }
+
+  private some(text: string, holds: (length: number) => boolean): boolean {
+    for (let length = 1; length <= Math.min(this.longest, text.length); length++) if (holds(length)) return true;
+    return false;
+  }
+}
+
+function guardInside(text: string, first: string, last: string): string {
+  const inner = strip(text);
+  const at = text.indexOf(inner);
+  return text.slice(0, at) + first + inner + last + text.slice(at + inner.length);
+}
+
+function unusedCharacters(text: string, count: number): string[] {
+  const unused = [];
+  for (let code = 0xe000; code <= 0xf8ff && unused.length < count; code++) {
+    const character = String.fromCharCode(code);
+    if (!text.includes(character)) unused.push(character);
+  }
+  if (unused.length === count) return unused;
+  throw new GemletError("bad-request", `messages: they use the private-use characters of Unicode, of which ${count} must be free`);
+}
