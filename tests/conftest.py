@@ -30,3 +30,9 @@ def gpu(browser):
 
 def pytest_addoption(parser):
     parser.addoption("--update-picture", action="store_true", help="write docs/page.png from the test of the page")
+    parser.addoption("--update-docs", action="store_true", help="write the figures and pictures of docs/models.md")
+
+
+@pytest.fixture
+def update_docs(request) -> bool:
+    return request.config.getoption("--update-docs")

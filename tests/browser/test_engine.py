@@ -9,6 +9,7 @@ from tests.fixtures.gemma4_checkpoints import VOCABULARY, greedy_choices, refere
 from tests.fixtures.sites import EnginePage
 
 MODEL = "plain-f32"
+CONTEXT = 1300
 PROMPT = [2, *range(265, 285)]
 STOP_TOKENS = (1, 6)  # <eos> and <turn|>
 TOLERANCE = 2e-3  # the project's bound on logits, as in test_random_checkpoints.py
@@ -151,13 +152,13 @@ def test_two_requests_at_once_are_answered_one_after_the_other(engine, model):
 
 
 @pytest.mark.parametrize(("call", "code", "words"), [
-    ("engine.completions.create({ prompt: Array(4096).fill(7) })", "context-overflow", "the prompt has 4096 tokens, but the context holds 4096"),
-    ("engine.logits(Array(4097).fill(7))", "context-overflow", "the prompt has 4097 tokens"),
+    ("engine.completions.create({ prompt: Array(1300).fill(7) })", "context-overflow", "the prompt has 1300 tokens, but the context holds 1300"),
+    ("engine.logits(Array(1301).fill(7))", "context-overflow", "the prompt has 1301 tokens"),
     ("engine.completions.create({ prompt: 'a', temprature: 1 })", "bad-request", "temprature: this field is not supported"),
     ("engine.completions.create({ prompt: 'a', temperature: -1 })", "bad-request", "temperature: expected a number of at least 0, found -1"),
     ("engine.completions.create({ prompt: [320] })", "bad-request", "320 is no token; this model has 0 to 319"),
     ("engine.completions.create({ prompt: [] })", "bad-request", "the list is empty"),
-    ("engine.chat.completions.create({ messages: [{ role: 'tool', content: 'a' }] })", "bad-request", "messages: expected a list"),
+    ("engine.chat.completions.create({ messages: [{ role: 'tool', content: 'a' }] })", "bad-request", "messages[0].tool_call_id: the field is missing"),
     ("engine.completions.create({ prompt: 'a', model: 'another' })", "bad-request", f'the loaded model is "{MODEL}", found "another"'),
 ])
 def test_a_wrong_request_is_refused_by_name(engine, call, code, words):
@@ -219,17 +220,17 @@ def test_the_page_lives_on_while_the_engine_works(engine):
     assert len(ticks) > 5 and sum(count > 0 for count in ticks) > len(ticks) / 2, ticks
 
 
-def test_caches_that_outgrow_their_first_slots_keep_what_they_hold(engine, model):
-    """Linear caches start with 1024 slots: once they grow while decoding, then twice while a prompt is read, to the full context."""
-    short, long = random_ids(1018), random_ids(4093)
-    answer = engine.tokens(short, 12)
-    assert len(answer) == 12 and answer == greedy_choices(model, short, answer)
-    for length in (1100, 2100):
-        expected = reference_logits(model, long[:length])[-1]
-        assert np.abs(np.array(engine.logits(long[:length])) - expected).max() <= TOLERANCE, f"{length} tokens"
-    (rest,) = engine.complete(prompt=long, temperature=0, ignore_eos=True, return_token_ids=True)["choices"]
-    assert len(rest["token_ids"]) == 3 and rest["token_ids"] == greedy_choices(model, long, rest["token_ids"])
-    assert rest["finish_reason"] == "length"
+def test_caches_that_grow_while_tokens_are_decoded_keep_what_they_hold(engine):
+    """Linear caches start with 1024 slots, and never shrink: the same request grows them in the midst, and then does not."""
+    grown, again = (engine.tokens(random_ids(1018), 40, temperature=1, seed=3) for _ in range(2))
+    assert grown == again
+
+
+def test_an_answer_ends_where_the_context_is_full(engine, model):
+    prompt = random_ids(CONTEXT - 3)
+    (answer,) = engine.complete(prompt=prompt, temperature=0, ignore_eos=True, return_token_ids=True)["choices"]
+    assert len(answer["token_ids"]) == 3 and answer["token_ids"] == greedy_choices(model, prompt, answer["token_ids"])
+    assert answer["finish_reason"] == "length"
 
 
 def test_nothing_is_asked_of_another_origin(requests, engine, address):
@@ -243,5 +244,11 @@ def test_an_engine_that_was_unloaded_says_so_and_loads_again(engine, greedy):
         "name": "GemletError", "code": "unloaded", "message": "the engine was unloaded"}
     engine.page.evaluate("() => { globalThis.engine = undefined; }")
     info = engine.load(MODEL)
-    assert info["name"] == MODEL and info["backend"]["name"] == "webgpu" and info["context"] == 4096
+    assert info["name"] == MODEL and info["backend"]["name"] == "webgpu" and info["context"] == CONTEXT
     assert engine.tokens(PROMPT, 40) == greedy["choices"][0]["token_ids"]
+
+
+def test_caches_that_grow_while_a_prompt_is_read_keep_what_they_hold(engine, model):
+    """The engine was just loaded anew, so that its linear caches have 1024 slots again."""
+    prompt = random_ids(1100)
+    assert np.abs(np.array(engine.logits(prompt)) - reference_logits(model, prompt)[-1]).max() <= TOLERANCE

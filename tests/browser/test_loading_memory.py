@@ -1,0 +1,38 @@
+"""JavaScript never holds the model: loading takes less than 128 MiB, however many weights there are.
+
+What counts is all that JavaScript holds in the page and in the worker, sampled while the real 270M is loaded: objects, strings and
+ArrayBuffers, garbage too. The GPU's own memory does not count, nor what the browser needs to bring bytes from the network to it.
+"""
+from compiler.default_site import NAME
+from tests.fixtures.heap_usage import HeapUsage
+from tests.fixtures.sites import EnginePage, manifest_of
+
+MEBIBYTE = 2**20
+# Two shards of 32 MiB on their way and, once the weights are there, the tokenizer's vocabulary of 262144 pieces.
+LIMIT = 128 * MEBIBYTE
+
+START = """(folder) => {
+    globalThis.progress = { state: "loading" };
+    const onProgress = ({ phase, loaded }) => { progress[phase] = loaded; };
+    import("./gemlet.js").then(({ Engine }) => Engine.load(folder, { onProgress })).then(
+        () => { progress.state = "loaded"; }, (error) => { progress.state = `${error}`; });
+}"""
+
+
+def test_loading_takes_less_than_128_mib_of_javascripts_memory(browser, default_site, default_address):
+    weights = sum(shard["bytes"] for shard in manifest_of(default_site / "models" / NAME)["shards"])
+    assert weights > 2 * LIMIT
+    engine = EnginePage(browser, default_address)
+    usage = HeapUsage(engine.page)
+    engine.page.evaluate(START, f"models/{NAME}/")
+    progress, samples_of_weights = {"state": "loading"}, 0
+    while progress["state"] == "loading":
+        usage.sample()
+        if 0 < progress.get("weights", 0) < weights:
+            samples_of_weights = usage.worker_samples
+        progress = engine.page.evaluate("progress")
+    engine.close()
+    assert progress["state"] == "loaded" and progress["weights"] == weights
+    assert samples_of_weights > 20
+    assert usage.worker_peak > 32 * MEBIBYTE, "the measure misses the shard that the worker holds"
+    assert usage.page_peak + usage.worker_peak < LIMIT, f"{usage.page_peak / MEBIBYTE:.0f} + {usage.worker_peak / MEBIBYTE:.0f} MiB"
