@@ -119,13 +119,18 @@ def expert_groups(step: StepLowering, routing: View, experts: int) -> list[str]:
     return names
 
 
-def lower_experts_gated(step: StepLowering, op, variable) -> View:
+def expert_operands(step: StepLowering, op, variable):
+    """What both products by expert have: x, routing, the result, sizes of the weights (experts, rows, columns), how many experts a
+    token chooses, the weights' format and buffers."""
     x, routing = step.view(op["x"]), step.view(op["routing"])
-    experts, rows, columns = (int(extent) for extent in op["weight"].ty.shape)
     out = step.new_value(variable, [int(extent) for extent in op.type.shape])
     format, buffers = weight_buffers(step, step.values[op["weight"]])
-    chosen = routing.width // 2
-    if x.rows == 1:
+    return x, routing, out, [int(extent) for extent in op["weight"].ty.shape], routing.width // 2, format, buffers
+
+
+def lower_experts_gated(step: StepLowering, op, variable) -> View:
+    x, routing, out, (experts, rows, columns), chosen, format, buffers = expert_operands(step, op, variable)
+    if routing.rows == 1:
         step.launch(experts_gated_vector(experts, chosen, rows // 2, columns, format), *buffers, dense(x), routing.buffer, out.buffer)
     else:
         groups = expert_groups(step, routing, experts)
@@ -134,11 +139,7 @@ def lower_experts_gated(step: StepLowering, op, variable) -> View:
 
 
 def lower_experts_sum(step: StepLowering, op, variable) -> View:
-    x, routing = step.view(op["x"]), step.view(op["routing"])
-    experts, rows, columns = (int(extent) for extent in op["weight"].ty.shape)
-    out = step.new_value(variable, [int(extent) for extent in op.type.shape])
-    format, buffers = weight_buffers(step, step.values[op["weight"]])
-    chosen = routing.width // 2
+    x, routing, out, (experts, rows, columns), chosen, format, buffers = expert_operands(step, op, variable)
     if routing.rows == 1:
         step.launch(experts_sum_vector(experts, chosen, rows, columns, format), *buffers, dense(x), routing.buffer, out.buffer)
     else:
