@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from compiler.checkpoint.mobile import BITS, source_format, split_scales
-from compiler.quantize.format import UNIT_BYTES, Encoded, Format, ScaleLayout, round_up
+from compiler.quantize.format import UNIT_BYTES, Encoded, Format, ScaleLayout
 
 Pack = Callable[[np.ndarray], np.ndarray]
 
