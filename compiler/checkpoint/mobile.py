@@ -36,7 +36,7 @@ class MobileQuantization:
     prefix: str  # of the text model in those names
     num_bits: int
     embeddings: bool
-    overrides: tuple[tuple[str, int], ...]  # (pattern, bits): the first that is found in a name counts
+    overrides: tuple[tuple[str, int], ...]  # (pattern, bits): what is found furthest left in a name counts, then the first
     exceptions: tuple[str, ...]
 
     def own_name(self, module: str) -> str:
@@ -45,7 +45,8 @@ class MobileQuantization:
 
     def bits(self, module: str) -> int:
         """The bits of a quantized module."""
-        return next((bits for pattern, bits in self.overrides if re.search(pattern, module)), self.num_bits)
+        found = [(match.start(), bits) for pattern, bits in self.overrides if (match := re.search(pattern, module))]
+        return min(found, key=lambda place_and_bits: place_and_bits[0], default=(0, self.num_bits))[1]
 
     def quantizes(self, module: str) -> bool:
         """Whether a linear layer or an embedding of that name is quantized."""

@@ -76,6 +76,8 @@ def inverse_rms(threads: int, columns: int, x_start: int, eps: float):
         factor[0] = T.float32(0)
         for i in T.serial(threads):
             factor[0] = factor[0] + squares[i]
+        # TVM gives the memory of `squares` to the workgroup buffer that comes next: nobody may write there yet.
+        T.tvm_storage_sync("shared")
         factor[0] = T.float32(1) / T.sqrt(factor[0] / T.float32(columns) + exact(eps))
 
     return find
