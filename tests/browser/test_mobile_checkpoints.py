@@ -1,13 +1,11 @@
 """Gemma 4's mobile checkpoints in the browser against transformers' own quantized modules, which round the same activations."""
-import json
-
 import numpy as np
 import pytest
 
 from compiler.serve import serving
 from tests.fixtures.gemma4_checkpoints import greedy_choices, reference_logits
-from tests.fixtures.mobile_checkpoints import ANSWER, PROMPT, WINDOW, make_mobile
-from tests.fixtures.sites import EnginePage, add_model, add_page, manifest_of
+from tests.fixtures.mobile_checkpoints import ANSWER, PROMPT, SHAPES, WINDOW, make_mobile
+from tests.fixtures.sites import EnginePage, add_model, add_page
 
 # As in test_random_checkpoints.py: the project's bound on logits. It holds with rounded activations too, since on these
 # tokens no value lies so near the edge between two steps that the order of sums could move it across.
@@ -15,17 +13,13 @@ TOLERANCE = 2e-3
 LENGTHS = (1, 7, WINDOW - 1, WINDOW, WINDOW + 1, PROMPT, PROMPT + ANSWER)
 SPLITS = ([16, 16, 5], [7, 29, 1], [1, 36])
 
-# The formats that the matrices of each checkpoint must get: their own bits, widened only where matrices are merged.
-FORMATS = {"mobile-e2b": {"m2", "m4", "m4_32", "m8", "f32"}, "mobile-mixed": {"m2", "m4", "m8"}}
 
-
-@pytest.fixture(scope="module", params=FORMATS)
+@pytest.fixture(scope="module", params=SHAPES)
 def case(request, browser, tmp_path_factory):
     """An engine with the model, the reference, and the tokens that the checkpoint is meant for."""
     folder = tmp_path_factory.mktemp("mobile")
     model, tokens = make_mobile(folder / "checkpoint", request.param)
-    artifact = add_model(folder / "site", folder / "checkpoint", request.param)
-    (folder / "m.json").write_text(json.dumps(manifest_of(artifact)))
+    add_model(folder / "site", folder / "checkpoint", request.param)
     add_page(folder / "site")
     with serving(folder / "site") as address:
         page = EnginePage(browser, address)

@@ -2,8 +2,10 @@
 import numpy as np
 import pytest
 import torch
-from transformers.integrations.gemma_quant import QuantizedEmbedding, QuantizedLinear
+from transformers import GemmaQuantizationConfig
+from transformers.integrations.gemma_quant import QuantizedEmbedding, QuantizedLinear, replace_with_quant_layers
 
+from compiler.checkpoint.mobile import MobileQuantization
 from compiler.quantize import format_named
 from compiler.quantize.choose import choose_format
 from compiler.quantize.matrix import EncodedMatrix, decode_matrix
@@ -129,3 +131,19 @@ def test_merged_matrices_with_inputs_of_their_own_say_so_and_those_without_steps
 
     assert not plan_rounding(tensors((0.5, 0.0), (0.25, 0.0)), []).one_input
     assert plan_rounding(tensors((None, None), (0.0, 0.0)), []) is None
+
+
+@pytest.mark.parametrize(("overrides", "expected"), [
+    ([(r"down_proj$", 8), (r"layers\.1\.", 2)], 2),  # found further left, though it comes later in the config
+    ([(r"layers\.1\.", 2), (r"down_proj$", 8)], 2),
+    ([(r"layers\.", 8), (r"layers\.1\.", 2)], 8),  # found at the same place: the first
+    ([(r"up_proj$", 8)], 4)])
+def test_overlapping_patterns_give_the_bits_that_transformers_takes(overrides, expected):
+    name = "model.layers.1.mlp.down_proj"
+    assert MobileQuantization("model.", 4, True, tuple(overrides), ()).bits(name) == expected
+    model = torch.nn.Linear(8, 8, bias=False)
+    for part in reversed(name.split(".")):
+        model = torch.nn.ModuleDict({part: model})
+    config = GemmaQuantizationConfig(4, True, {pattern: {"num_bits": bits} for pattern, bits in overrides}, [])
+    replace_with_quant_layers(model, config, [])
+    assert model.get_submodule(name).num_bits == expected
