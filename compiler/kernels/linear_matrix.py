@@ -44,7 +44,7 @@ def linear_matrix(tokens: int, rows: int, columns: int, format: str, x_stride: i
                        stride=0 if x_stride == columns else x_stride, x=x_offset, other=other_stride)
 
     @T.inline
-    def stage(X, A, xs, group, token0, thread):
+    def stage(X, steps, xs, group, token0, thread):
         for i in T.serial(ceil_div(staged, threads)):
             at: T.int32 = i * threads + thread
             if at < staged:
@@ -52,7 +52,7 @@ def linear_matrix(tokens: int, rows: int, columns: int, format: str, x_stride: i
                 k4: T.int32 = group * layout.vectors + at % layout.vectors
                 if token < tokens and k4 < columns // 4:
                     if staged_rounded:
-                        xs[at] = whole_steps(X[(token * x_stride + x_offset) // 4 + k4], rounding.input_step(A, 0))
+                        xs[at] = whole_steps(X[(token * x_stride + x_offset) // 4 + k4], steps[0])
                     else:
                         xs[at] = X[(token * x_stride + x_offset) // 4 + k4]
                 else:
@@ -69,21 +69,26 @@ def linear_matrix(tokens: int, rows: int, columns: int, format: str, x_stride: i
                     for tx in T.thread_binding(TILE, thread="threadIdx.x"):
                         xs = T.alloc_buffer((staged,), "float32x4", scope="shared")
                         acc = T.alloc_buffer((slots * TOKENS_A_THREAD,), "float32", scope="local")
+                        steps = T.alloc_buffer((slots,), "float32", scope="local")
                         if by * tile_tokens < STATE_WORDS[STATE["length"]]:
                             for i in T.unroll(slots * TOKENS_A_THREAD):
                                 acc[i] = T.float32(0)
-                            for group in T.serial(layout.groups):
-                                T.tvm_storage_sync("shared")
-                                stage(X, A, xs, group, by * tile_tokens, ty * TILE + tx)
-                                T.tvm_storage_sync("shared")
-                                multiply(W, S, xs, acc, lambda slot: row_at(bx, slot) + tx, group, ty * TOKENS_A_THREAD,
-                                         lambda x, slot: whole_steps(x, rounding.input_step(A, row_at(bx, slot) + tx)))
                             if rounds:
                                 for i in T.unroll(slots):
-                                    row_of_w: T.int32 = row_at(bx, i) + tx
+                                    steps[i] = rounding.input_step(A, row_at(bx, i) + tx)
+                            for group in T.serial(layout.groups):
+                                T.tvm_storage_sync("shared")
+                                stage(X, steps, xs, group, by * tile_tokens, ty * TILE + tx)
+                                T.tvm_storage_sync("shared")
+                                multiply(W, S, xs, acc, lambda slot: row_at(bx, slot) + tx, group, ty * TOKENS_A_THREAD,
+                                         lambda x, slot: whole_steps(x, steps[slot]))
+                            if rounds:
+                                for i in T.unroll(slots):
+                                    size: T.float32 = step_size(steps[i])
+                                    output_step: T.float32 = rounding.output_step(A, row_at(bx, i) + tx)
                                     for t in T.unroll(TOKENS_A_THREAD):
                                         at: T.int32 = i * TOKENS_A_THREAD + t
-                                        acc[at] = rounded(acc[at] * step_size(rounding.input_step(A, row_of_w)), rounding.output_step(A, row_of_w))
+                                        acc[at] = rounded(acc[at] * size, output_step)
                             for t in T.unroll(TOKENS_A_THREAD):
                                 for i in T.unroll(row_tiles):
                                     m: T.int32 = by * tile_tokens + ty * TOKENS_A_THREAD + t

@@ -49,9 +49,8 @@ def linear_vector(rows: int, columns: int, format: str, x_offset: int = 0, norm_
     blocks = ceil_div(rows, TILE * row_tiles)
     name = linear_name("linear_vector", rows, columns, format, norm_eps, epilogue, cap, rounding, x=x_offset)
 
-    def prepare(A, G, factor, x, vector, row):
-        normed = x * G[vector] * T.Broadcast(factor[0], 4) if norm else x
-        return whole_steps(normed, rounding.input_step(A, row))
+    def prepare(G, factor, x, vector, step):
+        return whole_steps(x * G[vector] * T.Broadcast(factor[0], 4) if norm else x, step)
 
     @T.jit
     def func(W: T.Buffer((layout.data_units,), "uint32x4"), S: T.Buffer((layout.scale_total,), "uint32"), A: T.Buffer((words,), "float32"),
@@ -63,8 +62,12 @@ def linear_vector(rows: int, columns: int, format: str, x_offset: int = 0, norm_
                 for tx in T.thread_binding(TILE, thread="threadIdx.x"):
                     acc = T.alloc_buffer((sums,), "float32", scope="local")
                     factor = T.alloc_buffer((1,), "float32", scope="local")
+                    steps = T.alloc_buffer((slots,), "float32", scope="local")
                     for i in T.unroll(sums):
                         acc[i] = T.float32(0)
+                    if rounds:
+                        for i in T.unroll(slots):
+                            steps[i] = rounding.input_step(A, row_at(bx, i) + tx)
                     if norm_first:
                         squares = T.alloc_buffer((splits * TILE,), "float32", scope="shared")
                         find_rms(X, squares, factor, ty * TILE + tx)
@@ -72,11 +75,11 @@ def linear_vector(rows: int, columns: int, format: str, x_offset: int = 0, norm_
                         group: T.int32 = i * splits + ty
                         if layout.groups % splits == 0:
                             add(W, S, X, G, acc, lambda slot: row_at(bx, slot) + tx, x_offset // 4, group,
-                                lambda x, vector, slot: prepare(A, G, factor, x, vector, row_at(bx, slot) + tx))
+                                lambda x, vector, slot: prepare(G, factor, x, vector, steps[slot]))
                         else:
                             if group < layout.groups:
                                 add(W, S, X, G, acc, lambda slot: row_at(bx, slot) + tx, x_offset // 4, group,
-                                lambda x, vector, slot: prepare(A, G, factor, x, vector, row_at(bx, slot) + tx))
+                                lambda x, vector, slot: prepare(G, factor, x, vector, steps[slot]))
                     if splits > 1:
                         partial = T.alloc_buffer((splits * TILE * sums,), "float32", scope="shared")
                         total(acc, partial, ty, tx)
@@ -86,8 +89,7 @@ def linear_vector(rows: int, columns: int, format: str, x_offset: int = 0, norm_
                             acc[i] = acc[i] * inverse_rms
                     if rounds:
                         for i in T.unroll(slots):
-                            row_of_w: T.int32 = row_at(bx, i) + tx
-                            acc[i] = rounded(acc[i] * step_size(rounding.input_step(A, row_of_w)), rounding.output_step(A, row_of_w))
+                            acc[i] = rounded(acc[i] * step_size(steps[i]), rounding.output_step(A, row_at(bx, i) + tx))
                     for i in T.unroll(row_tiles):
                         row: T.int32 = (bx * row_tiles + i) * TILE + tx
                         if ty == 0 and row < rows:

@@ -4,7 +4,7 @@ import pytest
 
 from compiler.serve import serving
 from tests.fixtures.gemma4_checkpoints import greedy_choices, reference_logits
-from tests.fixtures.mobile_checkpoints import ANSWER, PROMPT, SHAPES, WINDOW, make_mobile
+from tests.fixtures.mobile_checkpoints import ANSWER, PROMPT, SHAPES, WINDOW, make_mobile, mobile_reference
 from tests.fixtures.sites import EnginePage, add_model, add_page
 
 # As in test_random_checkpoints.py: the project's bound on logits. It holds with rounded activations too, since on these
@@ -18,13 +18,13 @@ SPLITS = ([16, 16, 5], [7, 29, 1], [1, 36])
 def case(request, browser, tmp_path_factory):
     """An engine with the model, the reference, and the tokens that the checkpoint is meant for."""
     folder = tmp_path_factory.mktemp("mobile")
-    model, tokens = make_mobile(folder / "checkpoint", request.param)
+    tokens = make_mobile(folder / "checkpoint", request.param)
     add_model(folder / "site", folder / "checkpoint", request.param)
     add_page(folder / "site")
     with serving(folder / "site") as address:
         page = EnginePage(browser, address)
         page.load(request.param)
-        yield page, model, tokens
+        yield page, mobile_reference(folder / "checkpoint"), tokens
         page.close()
 
 
