@@ -6,6 +6,8 @@ import os
 import random
 import socket
 import urllib.parse
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def address(site: Path):
     with serving(site) as url:
         yield url
+
+
+def run(coroutine: Coroutine):
+    """`asyncio.run` in a thread of its own: once a browser test has run, Playwright keeps a loop running in the main thread."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, coroutine).result()
 
 
 def ask(address: str, path: str, method: str = "GET", **headers: str) -> tuple[int, http.client.HTTPMessage, bytes]:
@@ -219,19 +227,19 @@ def test_the_first_free_port_is_taken(site):
             await runner.cleanup()
         return [address for _, address in started]
 
-    ports = [urllib.parse.urlsplit(address).port for address in asyncio.run(two_servers())]
+    ports = [urllib.parse.urlsplit(address).port for address in run(two_servers())]
     assert FIRST_PORT <= ports[0] < ports[1]
 
 
 def test_a_port_that_was_asked_for_and_is_taken_is_an_error(site, address):
     port = urllib.parse.urlsplit(address).port
     with pytest.raises(GemletError, match=f"cannot listen on 127.0.0.1, port {port}"):
-        asyncio.run(start_server(site, "127.0.0.1", port))
+        run(start_server(site, "127.0.0.1", port))
 
 
 def test_a_missing_folder_is_an_error(tmp_path):
     with pytest.raises(GemletError, match="missing: expected a folder"):
-        asyncio.run(start_server(tmp_path / "missing", "127.0.0.1", 0))
+        run(start_server(tmp_path / "missing", "127.0.0.1", 0))
 
 
 def test_a_stopped_server_answers_no_more(site):
