@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from compiler.quantize.format import Encoded, Format
+from compiler.quantize.format import GROUP, Encoded, Format, round_up
 
 
 def encode(values: np.ndarray) -> Encoded:
@@ -16,4 +16,9 @@ def decode(units: np.ndarray, scales: None) -> np.ndarray:
     return units.view("<f2").astype(np.float32)
 
 
-FORMAT = Format("f16", values_per_unit=8, scale=None, encode=encode, decode=decode, encode_raw={})
+def encode_f16(raw: np.ndarray) -> Encoded:
+    """Float16 as they are, padded to whole groups."""
+    return np.pad(raw, ((0, 0), (0, round_up(raw.shape[1], 2 * GROUP) - raw.shape[1]))), None
+
+
+FORMAT = Format("f16", values_per_unit=8, scale=None, encode=encode, decode=decode, encode_raw={"F16": encode_f16})

@@ -49,6 +49,16 @@ def test_blocks_of_the_same_grid_are_imported_bit_for_bit(name, source_format):
     np.testing.assert_array_equal(FORMATS[name].decode(units, scales).view(np.uint32), expected.view(np.uint32))
 
 
+@pytest.mark.parametrize("columns", [96, 72])
+def test_float16_is_imported_bit_for_bit(columns):
+    bits = np.random.default_rng(1).integers(0, 1 << 16, (11, columns), np.uint16)
+    bits &= np.uint16(0xBFFF)  # no infinity and no NaN, which a checkpoint's reader refuses
+    units, scales = FORMATS["f16"].encode_raw["F16"](bits.view(np.uint8))
+    assert scales is None and units.shape == (11, FORMATS["f16"].units(columns) * UNIT_BYTES)
+    np.testing.assert_array_equal(units.view(np.uint16)[:, :columns], bits)
+    assert not units.view(np.uint16)[:, columns:].any()
+
+
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
 def test_q8_is_within_half_a_step(scale):
     values = normal(scale=scale)
