@@ -4,7 +4,7 @@ from playwright.sync_api import sync_playwright
 
 from compiler.setup.chromium import find_chromium
 from tests.fixtures.default_model import default_model  # noqa: F401  (a fixture)
-from tests.fixtures.gpu import Gpu
+from tests.fixtures.chromium_gpu import ChromiumGpu
 from tests.fixtures.random_models import checkpoints, random_models  # noqa: F401  (fixtures)
 
 # WebGPU on a machine without a GPU: Dawn on SwiftShader. The other flags keep Chromium off the network.
@@ -21,11 +21,24 @@ def browser():
 
 
 @pytest.fixture(scope="session")
-def gpu(browser):
-    """Runs kernels through WebGPU (tests/fixtures/gpu.py)."""
+def chromium_gpu(browser):
     page = browser.new_page()
-    yield Gpu(page)
+    yield ChromiumGpu(page)
     page.close()
+
+
+@pytest.fixture(scope="session")
+def native_gpu():
+    # Only here: every run of pytest imports this file, and that takes a second.
+    from tests.fixtures.native_gpu import NativeGpu
+
+    return NativeGpu()
+
+
+@pytest.fixture(scope="session", params=["chromium", "native"])
+def gpu(request):
+    """Runs kernels through WebGPU (tests/fixtures/gpu.py): in Chromium, and on Mesa's llvmpipe."""
+    return request.getfixturevalue(f"{request.param}_gpu")
 
 
 def pytest_addoption(parser):

@@ -1,4 +1,4 @@
-"""All four real models at their full shapes: compiled without weights, and every pipeline created in the browser.
+"""All four real models at their full shapes: compiled without weights, and every pipeline created in the browser and by wgpu.
 
 Creating a pipeline is where the browser's own compiler, and behind it the driver's, sees a shader: that takes up to a second on
 SwiftShader. It goes on in the browser while the next model is compiled, and kernels that models share are taken once.
@@ -11,7 +11,7 @@ import pytest
 from compiler.checkpoint import open_checkpoint
 from compiler.package import compile_model
 from compiler.progress import SilentProgress
-from tests.fixtures.gpu import PAGE
+from tests.fixtures.chromium_gpu import PAGE
 from tests.fixtures.real_configs import REAL_MODELS, config_path, real_plan
 
 START = """
@@ -62,6 +62,11 @@ def read_manifest(folder: Path) -> dict:
 def test_the_browser_makes_every_pipeline(outcomes, folders, model):
     kernels = [kernel["name"] for kernel in read_manifest(folders[model])["kernels"]]
     assert {name: outcomes[name] for name in kernels} == dict.fromkeys(kernels)
+
+
+@pytest.mark.parametrize("model", REAL_MODELS)
+def test_naga_accepts_every_shader(outcomes, folders, native_gpu, model):
+    assert native_gpu.refusals(folders[model]) == {}
 
 
 @pytest.mark.parametrize("model", REAL_MODELS)

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from compiler.errors import GemletError
-from compiler.setup import chromium, environment
+from compiler.setup import chromium, environment, llvmpipe
 from compiler.setup.chromium import ensure_chromium, find_chromium
 from compiler.setup.folders import PROJECT, REQUIREMENTS
+from compiler.setup.llvmpipe import ensure_llvmpipe
 from compiler.setup.node import Node, ensure_node, system_node
 from compiler.setup.steps import run_step
 from compiler.setup.web import ensure_web_build
@@ -269,3 +270,45 @@ def test_without_rights_to_install_the_failure_of_playwright_is_told(no_browser,
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(GemletError, match="Chromium, from Playwright: the command ended with exit status 1"):
         ensure_chromium(tmp_path, playwright=["sh", "-c", "exit 1"])
+
+
+# llvmpipe
+
+
+@pytest.fixture
+def adapters(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file that holds what wgpu finds, a line an adapter, with OpenGL alone at first."""
+    file = tmp_path / "adapters"
+    file.write_text("llvmpipe (LLVM 15.0.6, 256 bits) (CPU) via OpenGL\n")
+    monkeypatch.setattr(llvmpipe, "ADAPTERS_QUESTION", f"print(open({str(file)!r}).read())")
+    return file
+
+
+def test_llvmpipe_is_installed_from_debian_once(adapters, path, monkeypatch, tmp_path, capsys):
+    program(path / "apt-get", f'[ "$1" = update ] || echo "llvmpipe (LLVM 19.1.7, 256 bits) (CPU) via Vulkan" >> {adapters}')
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    for _ in range(2):
+        ensure_llvmpipe(tmp_path)
+    assert capsys.readouterr().out.count("done in") == 2  # the list of packages, and the driver
+
+
+@pytest.mark.parametrize("user", [0, 1000])
+def test_without_llvmpipe_and_apt_get_it_is_told_what_to_install(adapters, monkeypatch, tmp_path, user):
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    with pytest.raises(GemletError, match="need llvmpipe.*\n.*mesa-vulkan-drivers"):
+        ensure_llvmpipe(tmp_path)
+
+
+def test_without_rights_to_install_llvmpipe_nothing_is_tried(adapters, path, monkeypatch, tmp_path, capsys):
+    program(path / "apt-get", "exit 1")
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(GemletError, match="need llvmpipe"):
+        ensure_llvmpipe(tmp_path)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_driver_that_is_installed_but_not_found_is_an_error(adapters, path, monkeypatch, tmp_path):
+    program(path / "apt-get")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    with pytest.raises(GemletError, match="WebGPU does not find it"):
+        ensure_llvmpipe(tmp_path)
