@@ -118,7 +118,7 @@ def add_weight(writer: ShardWriter, weight: Weight, counted) -> None:
         values = np.concatenate([tensor.values().reshape(-1) for tensor in weight.tensors])
         writer.add(weight.name, counted([values.astype(np.float32, copy=False)]))
         return
-    matrix = EncodedMatrix(list(weight.tensors), weight.format)
+    matrix = EncodedMatrix(list(weight.tensors), weight.format, weight.tile_rows)
     writer.add(f"{weight.name}.data", counted(matrix.data()))
     if matrix.scale_bytes:
         writer.add(f"{weight.name}.scale", counted([matrix.scales()]))

@@ -19,9 +19,10 @@ from .passes.fuse_norm import fuse_norm
 from .passes.fuse_norm_linear import fuse_norm_linear
 from .passes.lower_linear import lower_linear
 from .schedule.kv_plan import CachePlan, plan_caches
+from .schedule.lookup_tables import lookup_tables
 from .schedule.lower_step import Context, StepLowering, View
 from .schedule.memory_plan import plan_memory
-from .schedule.program import Buffer, Launch, Program
+from .schedule.program import Buffer, Launch, Program, Table
 from .state import CHUNKS, state_words
 from .weights import Weight, plan_weights
 
@@ -71,7 +72,8 @@ def lower_model(checkpoint: Checkpoint, quant: str, context: int | None, dump: P
     for index, apply in enumerate(PASSES, 1):
         module = apply(module)
         write_dump(dump, f"{index}-{apply.__name__}", module.script)
-    weights = plan_weights(model, parameters, checkpoint, quant)
+    tables = lookup_tables(module, [name for name, _ in parameters])
+    weights = plan_weights(model, parameters, checkpoint, quant, tables)
     program = lower_steps(module, model, weights, caches, context, chunks)
     program.check()
     write_dump(dump, "program", program.text)
@@ -110,7 +112,9 @@ def lower_steps(module: tvm.IRModule, model, weights: list[Weight], caches: list
     """Launches for every step, in shared scratch memory; `decode` ends with the launches of `sample`."""
     sizes: dict[str, int] = {}
     roundings = {weight.name: weight.rounding for weight in weights if weight.rounding}
-    lowering = Context({weight.name: weight.format for weight in weights}, roundings, caches, context, sizes, {})
+    tables = [weight for weight in weights if weight.is_table]
+    lowering = Context({weight.name: weight.format for weight in weights}, roundings, frozenset(table.name for table in tables), caches, context,
+                       sizes, {})
     handover = {f"handover.{name}": width for name, width in model.handover().items()}
     inputs = {"tokens": "state", "state": "state", "caches": tuple(caches),
               "handover": tuple(View(name, (1, width), width) for name, width in handover.items())}
@@ -130,7 +134,9 @@ def lower_steps(module: tvm.IRModule, model, weights: list[Weight], caches: list
     buffers += [buffer for plan in caches for buffer in plan.buffers()]
     buffers += [Buffer(name, "activation", 4 * width) for name, width in handover.items()] + scratch
     bound = {name for launches in steps.values() for launch in launches for name in launch.buffers}
-    return Program({buffer.name: buffer for buffer in buffers if buffer.name in bound}, steps, chunks, context, lowering.constants)
+    placed = tuple(Table(table.shape[0], tuple(buffer.name for buffer in table.buffers() if buffer.name in bound), f"{table.name}.part")
+                   for table in tables)
+    return Program({buffer.name: buffer for buffer in buffers if buffer.name in bound}, steps, chunks, context, lowering.constants, placed)
 
 
 def sample_launches(vocabulary: int, sizes: dict[str, int]) -> list[Launch]:

@@ -6,6 +6,7 @@ from .kernels.rope import DIGIT
 from .pipeline import Lowered, lower_model
 from .plan_layers import by_context, bytes_by_quantization, cache_bytes, caches_at, layer_table
 from .quantize.matrix import BLOCK_VALUES
+from .schedule.program import Program
 
 CONTEXTS = (4096, 32768)
 # Arrays of a block of weights that are alive at once while it is encoded: float32 values, scaled copies, packed units.
@@ -13,8 +14,6 @@ BLOCK_COPIES = 6
 # What GPUs bind: WebGPU's default for a storage buffer, and what adapters commonly offer beyond it.
 BINDING_LIMITS = {"128 MiB": 128 << 20, "1 GiB": 1 << 30, "2 GiB": 2 << 30, "4 GiB": 4 << 30}
 GPU_MEMORY = {f"{size} GiB": size << 30 for size in (4, 8, 16, 24)}
-# Gemma 4's per-layer embeddings: one row a token is read of them, so they need not lie in GPU memory.
-PER_LAYER_TABLE = "embed_tokens_per_layer.weight"
 
 
 def plan_model(checkpoint: Checkpoint, quant: str, context: int | None) -> dict:
@@ -49,7 +48,7 @@ def plan_model(checkpoint: Checkpoint, quant: str, context: int | None) -> dict:
         "kv_bytes": by_context(kv),
         "gpu_bytes": by_context(gpu),
         "placements": placements(lowered, gpu),
-        "largest_buffer_bytes": max(buffer.bytes for buffer in program.buffers.values()),
+        "largest_buffer_bytes": max(buffer.bytes for buffer in program.in_one_binding),
         "build_peak_bytes": build_peak(lowered),
         "layers": layer_table(lowered, contexts),
     }
@@ -64,26 +63,35 @@ def fixed_bytes(lowered: Lowered, context: int) -> int:
 
 
 def placements(lowered: Lowered, gpu: dict[int, int]) -> dict[str, dict]:
-    """For each place of the per-layer embeddings: GPU memory and the largest binding by context, and what they fit.
+    """For each place of the tables that are only looked up, such as per-layer embeddings: GPU memory and the largest binding by
+    context, and what they fit.
 
-    `in_gpu_memory` alone for a model without them. `fits_binding` and `fits_memory`: the longest of the contexts that
+    `in_gpu_memory` alone for a model without such tables. `fits_binding` and `fits_memory`: the longest of the contexts that
     fits a limit, 0 for none.
     """
-    tables = [buffer for weight in lowered.weights if weight.name == PER_LAYER_TABLE for buffer in weight.buffers()]
+    binding = {context: largest_binding(lowered, context) for context in gpu}
+    saved = {"in_gpu_memory": 0} | ({"outside": bytes_saved_outside(lowered.program)} if lowered.program.tables else {})
     found = {}
-    for place, absent in {"in_gpu_memory": [], "outside": tables}.items():
-        if place == "in_gpu_memory" or tables:
-            memory = {context: size - sum(buffer.bytes for buffer in absent) for context, size in gpu.items()}
-            binding = {context: largest_binding(lowered, context, {buffer.name for buffer in absent}) for context in gpu}
-            found[place] = {"gpu_bytes": by_context(memory), "largest_binding_bytes": by_context(binding),
-                            "fits_binding": {limit: longest(binding, size) for limit, size in BINDING_LIMITS.items()},
-                            "fits_memory": {limit: longest(memory, size) for limit, size in GPU_MEMORY.items()}}
+    for place, saved_bytes in saved.items():
+        memory = {context: size - saved_bytes for context, size in gpu.items()}
+        found[place] = {"gpu_bytes": by_context(memory), "largest_binding_bytes": by_context(binding),
+                        "fits_binding": {limit: longest(binding, size) for limit, size in BINDING_LIMITS.items()},
+                        "fits_memory": {limit: longest(memory, size) for limit, size in GPU_MEMORY.items()}}
     return found
 
 
-def largest_binding(lowered: Lowered, context: int, absent: set[str]) -> int:
-    """Bytes of the largest buffer at a context; every binding is a whole buffer."""
-    fixed = [buffer for buffer in lowered.program.buffers.values() if buffer.kind != "cache" and buffer.name not in absent]
+def bytes_saved_outside(program: Program) -> int:
+    """What tables outside GPU memory save of it: there each has the rows of one chunk, and ids in the form of a state."""
+    saved = 0
+    for table in program.tables:
+        row = sum(program.buffers[name].bytes for name in table.buffers) // table.rows
+        saved += (table.rows - max(program.chunks)) * row - program.buffers["state"].bytes
+    return saved
+
+
+def largest_binding(lowered: Lowered, context: int) -> int:
+    """Bytes of the largest buffer at a context that is bound whole."""
+    fixed = [buffer for buffer in lowered.program.in_one_binding if buffer.kind != "cache"]
     caches = [buffer for plan in caches_at(lowered, context) for buffer in plan.buffers()]
     return max(buffer.bytes for buffer in fixed + caches)
 

@@ -12,19 +12,22 @@ from .errors import GemletError
 from .kernels.rounding import Rounding, rounding_table
 from .quantize import format_named
 from .quantize.choose import choose_format
+from .quantize.format import TABLE_TILE_ROWS, TILE_ROWS
 from .schedule.program import Buffer
 
 
 @dataclass(frozen=True)
 class Weight:
     """A parameter (model_defs): its shape, the format its values are stored in, and the tensors that make it up, row
-    after row (none in a plan without weights). rounding: where products with it round their activations."""
+    after row (none in a plan without weights). rounding: where products with it round their activations. is_table: whether it is
+    only looked up (compiler/schedule/lookup_tables.py)."""
 
     name: str
     shape: tuple[int, ...]
     format: str
     tensors: tuple[Tensor, ...]
     rounding: Rounding | None = None
+    is_table: bool = False
 
     @property
     def count(self) -> int:
@@ -36,11 +39,16 @@ class Weight:
         """Whether it is stored in a weight format; experts' matrices count as one, one below the other."""
         return len(self.shape) > 1
 
+    @property
+    def tile_rows(self) -> int:
+        """Rows of a tile of its layout, where it is a matrix."""
+        return TABLE_TILE_ROWS if self.is_table else TILE_ROWS
+
     def buffers(self) -> list[Buffer]:
         """A matrix has a buffer of data and, where it needs them, of scales and of activation steps; a vector is one buffer."""
         if not self.is_matrix:
             return [Buffer(self.name, "weight", 4 * self.shape[0])]
-        data, scale = format_named(self.format).bytes(math.prod(self.shape[:-1]), self.shape[-1])
+        data, scale = format_named(self.format).bytes(math.prod(self.shape[:-1]), self.shape[-1], self.tile_rows)
         sizes = {"data": data, "scale": scale, "steps": 4 * self.rounding.words if self.rounding else 0}
         return [Buffer(f"{self.name}.{part}", "weight", size) for part, size in sizes.items() if size]
 
@@ -50,10 +58,10 @@ class Weight:
         return rounding_table(first_rows, activation_steps(self.tensors))
 
 
-def plan_weights(model, parameters, checkpoint: Checkpoint, quant: str) -> list[Weight]:
+def plan_weights(model, parameters, checkpoint: Checkpoint, quant: str, tables: frozenset[str]) -> list[Weight]:
     """A Weight for each parameter, in order; their shapes are checked against the checkpoint.
 
-    `parameters`: (name, nn.Parameter) as `export_tvm` lists them. Raises GemletError for a tensor that is missing or has
+    `parameters`: (name, nn.Parameter) as `export_tvm` lists them. `tables`: names of those that are only looked up. Raises GemletError for a tensor that is missing or has
     another shape. A checkpoint without tensors (a bare config) counts as what its config promises, else as bf16.
     """
     weights = []
@@ -64,7 +72,7 @@ def plan_weights(model, parameters, checkpoint: Checkpoint, quant: str) -> list[
         formats = [tensor.source_format for tensor in tensors] or planned_source_formats(sources, checkpoint.config, checkpoint.quantization)
         is_matrix = len(shape) > 1
         format = choose_format(formats, quant) if is_matrix else "f32"
-        weights.append(Weight(name, shape, format, tensors, plan_rounding(tensors, formats) if is_matrix else None))
+        weights.append(Weight(name, shape, format, tensors, plan_rounding(tensors, formats) if is_matrix else None, name in tables))
     return weights
 
 

@@ -37,6 +37,7 @@ def manifest(name: str, checkpoint: Checkpoint, quant: str, lowered: Lowered, sh
         "prefill": list(program.chunks),
         "state": {"buffer": index["state"], "fields": STATE},
         "buffers": [buffer_entry(buffer) for buffer in buffers],
+        "tables": [{"rows": table.rows, "buffers": [index[name] for name in table.buffers], "part": index[table.part]} for table in program.tables],
         "kernels": [{"name": kernel.name, "file": f"webgpu/{kernel.name}.wgsl", "entry": shaders[kernel.name].entry,
                      "workgroup": list(shaders[kernel.name].workgroup)} for kernel in kernels],
         "steps": {step: [launch_entry(launch, kernel_index, index, shaders[launch.kernel.name]) for launch in launches]
@@ -67,7 +68,7 @@ def launch_entry(launch, kernel_index: dict[str, int], index: dict[str, int], sh
 
 def limits(program: Program, shaders: dict[str, Shader]) -> dict[str, int]:
     """WebGPU limits that the Program needs of a device."""
-    largest = max(buffer.bytes for buffer in program.buffers.values())
+    largest = max(buffer.bytes for buffer in program.in_one_binding)
     return {
         "maxStorageBufferBindingSize": largest,
         "maxBufferSize": largest,

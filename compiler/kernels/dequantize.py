@@ -1,4 +1,4 @@
-"""Weights in the tile layout of docs/artifact.md: addresses, and the expansion of a 16-byte unit to float32.
+"""Weights in the layouts of docs/artifact.md: addresses, and the expansion of a 16-byte unit to float32.
 
 These are TVMScript inlines: they write code into the kernel that calls them.
 """
@@ -11,10 +11,10 @@ from .kernel import TILE, ceil_div
 
 
 class WeightLayout:
-    """Sizes of a matrix of N rows and K columns in `format`, in the terms that kernels address it by."""
+    """Sizes of a matrix of N rows and K columns in `format`, in tiles of `tile` rows, in the terms that kernels address it by."""
 
-    def __init__(self, rows: int, columns: int, format: str):
-        self.rows, self.columns, self.format = rows, columns, format
+    def __init__(self, rows: int, columns: int, format: str, tile: int = TILE):
+        self.rows, self.columns, self.format, self.tile = rows, columns, format, tile
         self.weight_format = format_named(format)
         self.has_scale = self.weight_format.has_scale
         self.values_per_unit = self.weight_format.values_per_unit
@@ -25,21 +25,21 @@ class WeightLayout:
         self.units_per_group = self.group // self.values_per_unit
         self.units = self.groups * self.units_per_group
         self.scale_words = self.weight_format.scale.words(columns) if self.has_scale else 0
-        self.tiles = ceil_div(rows, TILE)
-        self.data_units = self.tiles * self.units * TILE
-        self.scale_total = self.tiles * self.scale_words * TILE
+        self.tiles = ceil_div(rows, tile)
+        self.data_units = self.tiles * self.units * tile
+        self.scale_total = self.tiles * self.scale_words * tile
         # Columns beyond K are zeros in the weights, but nothing stands behind the activations there.
         self.ragged = columns % self.group != 0
 
     def unit(self, row, unit):
         """Index of a unit, in 16-byte steps."""
-        return (row // TILE * self.units + unit) * TILE + row % TILE
+        return (row // self.tile * self.units + unit) * self.tile + row % self.tile
 
     def scale_word(self, row, group):
         """Index of the 32-bit word that holds the scale of `group`: of a row, of a block of columns, or a half of one."""
         scale = self.weight_format.scale
         word = 0 if scale.columns is None else group * self.group // (scale.columns * 4 // np.dtype(scale.dtype).itemsize)
-        return (row // TILE * self.scale_words + word) * TILE + row % TILE
+        return (row // self.tile * self.scale_words + word) * self.tile + row % self.tile
 
 
 def expand_vector(format: str):

@@ -1,37 +1,53 @@
 """Embedding: one row of a table for each token of the step; and the copy of the last token's row."""
 from tvm.script import tirx as T
 
+from ..quantize.format import TABLE_TILE_ROWS
 from ..state import STATE
 from .dequantize import WeightLayout, expand_vector, load_scale
-from .kernel import Kernel, Parameter, ceil_div, exact, number_name
+from .kernel import TILE, Kernel, Parameter, ceil_div, exact, number_name
 
 THREADS = 64
+PART_WORDS = 3
 
 
-def embed_kernel(tokens: int, vocabulary: int, width: int, format: str, scale: float) -> Kernel:
+def embed_kernel(tokens: int, vocabulary: int, width: int, format: str, scale: float, table: bool = False) -> Kernel:
     """Y[M, K] = scale * W[ids[m]], ids from the state; W[V, K] in the tile layout, Y float32.
 
-    Ids outside the vocabulary read its last row rather than memory outside the table.
+    Ids outside the vocabulary read its first or last row rather than memory outside the table.
+
+    table: W is only looked up. It is stored row after row then, and may be there in part: PART, int32 [3], holds the first row in W, the
+    number of rows in W, and V. The kernel writes the rows of Y whose rows of W are there, and leaves the others as they are.
     """
-    layout = WeightLayout(vocabulary, width, format)
+    layout = WeightLayout(vocabulary, width, format, TABLE_TILE_ROWS if table else TILE)
     expand, scale_of = expand_vector(format), load_scale(layout)
     vectors = layout.values_per_unit // 4
     blocks = ceil_div(layout.units, THREADS)
-    name = f"embed_{format}_m{tokens}_v{vocabulary}_k{width}_{number_name('scale', scale)}"
+    kind = "embed_table" if table else "embed"
+    name = f"{kind}_{format}_m{tokens}_v{vocabulary}_k{width}_{number_name('scale', scale)}"
+
+    def place_of(part, token):
+        """The token's row in W; outside 0 ... rows_here - 1 where it is not there."""
+        last = part[2] - 1 if table else vocabulary - 1
+        row = T.max(0, T.min(last, token))
+        return row - part[0] if table else row
+
+    def is_here(part, row):
+        return T.And(row >= 0, row < part[1]) if table else True
 
     @T.jit
     def func(W: T.Buffer((layout.data_units,), "uint32x4"), S: T.Buffer((layout.scale_total,), "uint32"),
-             STATE_WORDS: T.Buffer((STATE["tokens"] + tokens,), "int32"), Y: T.Buffer((tokens * width // 4,), "float32x4")):
+             PART: T.Buffer((PART_WORDS,), "int32"), STATE_WORDS: T.Buffer((STATE["tokens"] + tokens,), "int32"),
+             Y: T.Buffer((tokens * width // 4,), "float32x4")):
         T.func_attr({"global_symbol": name, "tirx.noalias": True})
         for bx in T.thread_binding(blocks, thread="blockIdx.x"):
             for m in T.thread_binding(tokens, thread="blockIdx.y"):
                 for tx in T.thread_binding(THREADS, thread="threadIdx.x"):
                     unit: T.int32 = bx * THREADS + tx
-                    row: T.int32 = T.max(0, T.min(vocabulary - 1, STATE_WORDS[STATE["tokens"] + m]))
+                    row: T.int32 = place_of(PART, STATE_WORDS[STATE["tokens"] + m])
                     words = T.alloc_buffer((4,), "uint32", scope="local")
                     values = T.alloc_buffer((4,), "float32", scope="local")
                     factor: T.float32 = exact(scale)
-                    if unit < layout.units:
+                    if unit < layout.units and is_here(PART, row):
                         words[T.Ramp(0, 1, 4)] = W[layout.unit(row, unit)]
                         if layout.has_scale:
                             group = T.meta_var(unit // layout.units_per_group)
@@ -46,7 +62,7 @@ def embed_kernel(tokens: int, vocabulary: int, width: int, format: str, scale: f
     row_bytes = tokens * layout.units * 16
     present = [(Parameter("W", bytes_moved=row_bytes), True),
                (Parameter("S", bytes_moved=tokens * layout.scale_words * 4), layout.has_scale),
-               (Parameter("STATE_WORDS", bytes_moved=4 * tokens), True), (Parameter("Y", written=True), True)]
+               (Parameter("PART"), table), (Parameter("STATE_WORDS", bytes_moved=4 * tokens), True), (Parameter("Y", written=True), True)]
     return Kernel(name, func, (blocks, tokens), tuple(parameter for parameter, wanted in present if wanted))
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 UNIT_BYTES = 16  # one aligned load of a GPU thread
 TILE_ROWS = 32  # rows stored side by side, so that 32 threads, a row each, read 512 neighbouring bytes
+TABLE_TILE_ROWS = 1  # of a table that is only looked up: threads share a row then, and its bytes lie together
 GROUP = 32  # columns that share a float16 scale; all formats pad columns to a multiple of it
 
 Encoded = tuple[np.ndarray, np.ndarray | None]
@@ -64,8 +65,8 @@ class Format:
         """Units a row."""
         return self.padded(columns) // self.values_per_unit
 
-    def bytes(self, rows: int, columns: int) -> tuple[int, int]:
+    def bytes(self, rows: int, columns: int, tile_rows: int = TILE_ROWS) -> tuple[int, int]:
         """Bytes of the data and of the scales of a (rows, columns) matrix, padding included."""
-        padded = round_up(rows, TILE_ROWS)
+        padded = round_up(rows, tile_rows)
         scales = padded * self.scale.words(columns) * 4 if self.scale else 0
         return padded * self.units(columns) * UNIT_BYTES, scales

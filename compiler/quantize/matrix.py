@@ -19,15 +19,16 @@ class EncodedMatrix:
     `data` yields the data buffer in pieces; once it is exhausted, `scales` is the scale buffer.
     """
 
-    def __init__(self, tensors: list[Tensor], format_name: str) -> None:
+    def __init__(self, tensors: list[Tensor], format_name: str, tile_rows: int = TILE_ROWS) -> None:
+        """tile_rows: rows of a tile of the layout. Raises GemletError, naming the tensors, where their widths differ."""
         widths = {tensor.shape[-1] for tensor in tensors}
         if len(widths) != 1:
             names = ", ".join(f"{tensor.name} {tensor.shape}" for tensor in tensors)
             raise GemletError(f"{tensors[0].file}: tensors that form one matrix differ in their inputs: {names}.")
-        self.tensors = tensors
+        self.tensors, self.tile_rows = tensors, tile_rows
         self.format: Format = format_named(format_name)
         self.rows, self.columns = sum(tensor.row_count for tensor in tensors), widths.pop()
-        self.data_bytes, self.scale_bytes = self.format.bytes(self.rows, self.columns)
+        self.data_bytes, self.scale_bytes = self.format.bytes(self.rows, self.columns, tile_rows)
         self._scales: list[np.ndarray] = []
 
     def data(self) -> Iterator[np.ndarray]:
@@ -36,12 +37,12 @@ class EncodedMatrix:
         Raises GemletError, naming file and tensor, for weights that are not finite or too large for the format.
         """
         self._scales = []
-        block = max(TILE_ROWS, BLOCK_VALUES // self.columns // TILE_ROWS * TILE_ROWS)
+        block = max(self.tile_rows, BLOCK_VALUES // self.columns // self.tile_rows * self.tile_rows)
         for start in range(0, self.rows, block):
             units, scales = self._encode(start, min(start + block, self.rows))
             if scales is not None:
-                self._scales.append(pack_scales(scales))
-            yield pack_tiles(units)
+                self._scales.append(pack_scales(scales, self.tile_rows))
+            yield pack_tiles(units, self.tile_rows)
 
     def scales(self) -> np.ndarray:
         """The scale buffer, flat uint8; empty for a format without scales. Only after `data` was exhausted."""
@@ -76,12 +77,12 @@ def _encode_rows(tensor: Tensor, start: int, stop: int, weight_format: Format) -
         raise GemletError(f"{tensor.file}: tensor {tensor.source_name}: {error}.") from None
 
 
-def decode_matrix(data: bytes, scales: bytes, format_name: str, rows: int, columns: int) -> np.ndarray:
+def decode_matrix(data: bytes, scales: bytes, format_name: str, rows: int, columns: int, tile_rows: int = TILE_ROWS) -> np.ndarray:
     """The weights that an artifact's buffers stand for: float32 (rows, columns). `scales` is b"" without scales."""
     weight_format = format_named(format_name)
-    units = unpack_tiles(np.frombuffer(data, np.uint8), rows)
+    units = unpack_tiles(np.frombuffer(data, np.uint8), rows, tile_rows)
     by_row = None
     if weight_format.scale:
         count, dtype = weight_format.scale.count(columns), weight_format.scale.dtype
-        by_row = unpack_scales(np.frombuffer(scales, np.uint8), rows, count, dtype)
+        by_row = unpack_scales(np.frombuffer(scales, np.uint8), rows, count, dtype, tile_rows)
     return weight_format.decode(units, by_row)[:, :columns]

@@ -37,8 +37,11 @@ def dense(view: View) -> str:
 def lower_embed(step: StepLowering, op, variable) -> View:
     vocabulary, width = (int(extent) for extent in op["weight"].ty.shape)
     out = step.new_value(variable, [int(extent) for extent in op.type.shape])
-    format, buffers = weight_buffers(step, step.values[op["weight"]])
-    step.launch(embed_kernel(out.rows, vocabulary, width, format, op["scale"]), *buffers, step.values[op["tokens"]], out.buffer)
+    weight = step.values[op["weight"]]
+    is_table = weight in step.context.tables
+    format, buffers = weight_buffers(step, weight)
+    buffers += [step.context.part(weight, vocabulary)] if is_table else []
+    step.launch(embed_kernel(out.rows, vocabulary, width, format, op["scale"], is_table), *buffers, step.values[op["tokens"]], out.buffer)
     return out
 
 

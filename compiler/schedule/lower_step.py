@@ -41,12 +41,14 @@ class View:
 class Context:
     """What lowering needs to know, and what it leaves beside the launches.
 
-    formats: storage format by weight name; roundings: of those whose products round. caches: plans in the order of the function's `caches`. sizes: bytes of each
-    intermediate value (out). constants: RoPE tables and places by buffer name (out).
+    formats: storage format by weight name; roundings: of those whose products round; tables: those that are only looked up.
+    caches: plans in the order of the function's `caches`. sizes: bytes of each intermediate value (out). constants: RoPE tables,
+    parts and places by buffer name (out).
     """
 
     formats: dict[str, str]
     roundings: dict[str, Rounding]
+    tables: frozenset[str]
     caches: list[CachePlan]
     context: int
     sizes: dict[str, int]
@@ -57,6 +59,12 @@ class Context:
         name = f"rope.d{head_size}.theta{theta:g}.fraction{fraction:g}"
         if name not in self.constants:
             self.constants[name] = rope_table(rope_frequencies(head_size, theta, fraction), self.context)
+        return name
+
+    def part(self, table: str, rows: int) -> str:
+        """Name of the buffer that says which rows of a table there are: all (PART in compiler/kernels/embed.py)."""
+        name = f"{table}.part"
+        self.constants[name] = np.array([0, rows, rows], np.int32)
         return name
 
     def place(self, offset: int) -> str:

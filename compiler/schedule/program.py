@@ -23,6 +23,19 @@ class Buffer:
 
 
 @dataclass(frozen=True)
+class Table:
+    """A matrix that is only looked up, a row a token, so that its rows may be elsewhere or in several buffers.
+
+    buffers: names of those that hold its rows, all in the same order. part: name of the one that tells kernels which rows they are
+    (PART in compiler/kernels/embed.py).
+    """
+
+    rows: int
+    buffers: tuple[str, ...]
+    part: str
+
+
+@dataclass(frozen=True)
 class Launch:
     """buffers: names, in the order of the kernel's parameters."""
 
@@ -37,19 +50,27 @@ class Launch:
 
 @dataclass
 class Program:
-    """steps: launches by step name. constants: contents of the weight buffers that no checkpoint holds."""
+    """steps: launches by step name. constants: contents of the weight buffers that no checkpoint holds. tables: what may lie
+    outside GPU memory."""
 
     buffers: dict[str, Buffer]
     steps: dict[str, list[Launch]]
     chunks: tuple[int, ...]
     context: int
     constants: dict[str, np.ndarray] = field(default_factory=dict)
+    tables: tuple[Table, ...] = ()
 
     @property
     def kernels(self) -> list[Kernel]:
         """Each distinct kernel once, in order of its first launch."""
         found = {launch.kernel.name: launch.kernel for launches in self.steps.values() for launch in launches}
         return list(found.values())
+
+    @property
+    def in_one_binding(self) -> list[Buffer]:
+        """The buffers that a device has to bind whole: all but the rows of tables, which it may split."""
+        split = {name for table in self.tables for name in table.buffers}
+        return [buffer for name, buffer in self.buffers.items() if name not in split]
 
     def weight_bytes_read(self, step: str) -> int:
         """Bytes of weights that one run of a step reads."""

@@ -98,6 +98,17 @@ def test_the_documented_formulas_give_the_checkpoints_matrices_back(artifact, ch
         assert (np.abs(found - source) <= rounding_bound(kind, source)).all(), name
 
 
+def test_tables_are_the_embeddings_that_no_product_reads_and_their_part_is_the_whole(artifact):
+    shape, _ = MODELS[artifact.manifest["name"]]
+    names = [[artifact.manifest["buffers"][index]["name"].rpartition(".")[0] for index in table["buffers"]] for table in artifact.manifest["tables"]]
+    per_layer, token = "embed_tokens_per_layer.weight", "embed_tokens.weight"
+    expected = {"ple": [per_layer], "shared_kv": [per_layer], "two_kv_heads": [token, per_layer]}.get(shape, [])
+    assert [name for (name,) in map(set, names)] == expected
+    for table, name in zip(artifact.manifest["tables"], expected):
+        part = artifact.manifest["buffers"][table["part"]]["name"]
+        assert part == f"{name}.part" and np.frombuffer(artifact.buffer(part), "<i4").tolist() == [0, 320, 320] and table["rows"] == 320
+
+
 def test_vectors_are_plain_floats_and_gemma_3s_norms_have_their_one(artifact, checkpoints):
     shape, _ = MODELS[artifact.manifest["name"]]
     tensors = load_file(checkpoints(shape) / "model.safetensors")

@@ -22,6 +22,7 @@ PUBLISHED = {"gemma-4-e2b": 5.10, "gemma-4-e4b": 7.94, "gemma-4-26b-a4b": 25.8, 
 # no longer shares its kernel: look for that number before raising one.
 DISTINCT_KERNELS = {"gemma-4-e2b": 92, "gemma-4-e4b": 90, "gemma-4-26b-a4b": 89, "gemma-4-31b": 63}
 CHUNK, SLOT_TILE = 256, 64
+STATE_BEFORE_TOKENS = 348  # words of the state (docs/artifact.md), in front of the ids
 Q4 = 0.5 + 2 / 32
 
 
@@ -215,12 +216,22 @@ def test_gpu_bytes_by_context_are_what_a_program_for_that_context_binds(context)
     assert planned["kv_bytes"][str(context)] == compiled["kv_bytes"][str(context)]
 
 
-def test_ple_outside_gpu_memory_saves_its_table():
+def test_ple_outside_gpu_memory_saves_its_table_but_for_the_rows_of_a_chunk():
     plan, expected = real_plan("gemma-4-e2b"), Arithmetic("gemma-4-e2b")
-    table = Q4 * expected.vocabulary * expected.layers * expected.per_layer
+    row = Q4 * expected.layers * expected.per_layer
+    ids = 4 * (STATE_BEFORE_TOKENS + CHUNK)
     inside, outside = (plan["placements"][place]["gpu_bytes"] for place in ("in_gpu_memory", "outside"))
     assert inside == plan["gpu_bytes"]
-    assert {context: size - outside[context] for context, size in inside.items()} == dict.fromkeys(inside, table)
+    saved = (expected.vocabulary - CHUNK) * row - ids
+    assert {context: size - outside[context] for context, size in inside.items()} == dict.fromkeys(inside, saved)
+
+
+@pytest.mark.parametrize("model", ["gemma-4-e2b", "gemma-4-e4b"])
+def test_a_table_that_is_split_over_buffers_needs_no_large_binding(model):
+    plan, expected = real_plan(model), Arithmetic(model)
+    for figures in plan["placements"].values():
+        assert figures["largest_binding_bytes"]["4096"] == expected.hidden * expected.vocabulary // 2  # the head's 4-bit values
+    assert plan["largest_buffer_bytes"] < 512 * 2**20
 
 
 def test_only_models_with_ple_have_two_placements(model):

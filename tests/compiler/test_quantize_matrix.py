@@ -9,6 +9,7 @@ from compiler.checkpoint import Tensor
 from compiler.errors import GemletError
 from compiler.quantize import FORMATS
 from compiler.quantize import matrix as matrix_module
+from compiler.quantize.format import TABLE_TILE_ROWS, TILE_ROWS
 from compiler.quantize.matrix import EncodedMatrix, decode_matrix
 from tests.fixtures.checkpoint_tensors import float_tensor, raw_tensor
 from tests.fixtures.gguf_files import random_blocks
@@ -29,18 +30,19 @@ def tensors(tmp_path):
     return [float_tensor(tmp_path / name, rng.standard_normal(shape), name) for name, shape in shapes.items()]
 
 
+@pytest.mark.parametrize("tile_rows", [TILE_ROWS, TABLE_TILE_ROWS])
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("block_values", [1, 64 * 72, 1 << 21])
-def test_tensors_are_joined_row_by_row_whatever_the_block(tensors, monkeypatch, name, block_values):
+def test_tensors_are_joined_row_by_row_whatever_the_block(tensors, monkeypatch, name, block_values, tile_rows):
     monkeypatch.setattr(matrix_module, "BLOCK_VALUES", block_values)
-    matrix = EncodedMatrix(tensors, name)
+    matrix = EncodedMatrix(tensors, name, tile_rows)
     data, scales = encoded_buffers(matrix)
     assert (matrix.rows, matrix.columns) == (116, 72)
-    assert (len(data), len(scales)) == (matrix.data_bytes, matrix.scale_bytes) == FORMATS[name].bytes(116, 72)
+    assert (len(data), len(scales)) == (matrix.data_bytes, matrix.scale_bytes) == FORMATS[name].bytes(116, 72, tile_rows)
     padding = FORMATS[name].padded(72) - 72
     values = np.pad(np.concatenate([tensor.values() for tensor in tensors]), ((0, 0), (0, padding)))
     expected = FORMATS[name].decode(*FORMATS[name].encode(values))[:, :72]
-    np.testing.assert_array_equal(decode_matrix(data, scales, name, 116, 72), expected)
+    np.testing.assert_array_equal(decode_matrix(data, scales, name, 116, 72, tile_rows), expected)
 
 
 @pytest.mark.parametrize(("name", "sources"), [("q4", ["Q4_0", "Q4_0"]), ("q8", ["Q4_0", "Q5_0", "Q8_0"])])

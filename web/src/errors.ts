@@ -10,6 +10,7 @@ export type ErrorCode =
   | "gpu-error" // a shader, a pipeline or memory
   | "network"
   | "no-backend" // nothing here can run this artifact
+  | "storage" // the browser's private file system: not there, full, or in use by another tab
   | "unloaded" // the engine was told to unload
   | "worker-failed";
 

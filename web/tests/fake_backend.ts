@@ -4,8 +4,8 @@ import type { Chunk } from "../src/generate/chunks";
 import type { Backend, Drawn, Sampling } from "../src/backend/backend";
 
 export class FakeBackend implements Backend {
-  readonly info = { name: "webgpu" as const, reason: "a test", adapter: "none" };
-  readonly weights = { write: () => undefined, flush: async () => undefined };
+  readonly info = { name: "webgpu" as const, reason: "a test", adapter: "none", per_layer_embeddings: null };
+  readonly weights = { write: () => undefined, flush: async () => undefined, stored: null };
   /** Every call, in order: "start", "prefill 3/4", "sample", "decode", "logits". */
   readonly calls: string[] = [];
   readonly prompts: number[][] = [];

@@ -4,7 +4,10 @@ export class FakeBuffer {
   destroyed = false;
   readonly bytes: Uint8Array;
 
-  constructor(readonly size: number) {
+  constructor(
+    readonly size: number,
+    readonly label = "",
+  ) {
     this.bytes = new Uint8Array(size);
   }
 
@@ -16,14 +19,25 @@ export class FakeBuffer {
 export class FakeDevice {
   /** What the next error scopes give, innermost first. */
   errors: (GPUError | null)[] = [];
-  readonly queue = { submit: (commands: (() => void)[]) => commands.forEach((command) => command()) };
+  limits = { maxStorageBufferBindingSize: 2 ** 30, maxBufferSize: 2 ** 31 };
+  readonly buffers: FakeBuffer[] = [];
+  readonly queue = {
+    submit: (commands: (() => void)[]) => commands.forEach((command) => command()),
+    // Numbers count elements, as in WebGPU.
+    writeBuffer: ({ bytes }: FakeBuffer, at: number, data: Int32Array | Uint8Array, first = 0, count = data.length - first) => {
+      const size = data.BYTES_PER_ELEMENT;
+      bytes.set(new Uint8Array(data.buffer, data.byteOffset + first * size, count * size), at);
+    },
+  };
 
   asGpu(): GPUDevice {
     return this as unknown as GPUDevice;
   }
 
-  createBuffer({ size }: GPUBufferDescriptor): FakeBuffer {
-    return new FakeBuffer(size);
+  createBuffer({ size, label }: GPUBufferDescriptor): FakeBuffer {
+    const buffer = new FakeBuffer(size, label);
+    this.buffers.push(buffer);
+    return buffer;
   }
 
   createCommandEncoder() {

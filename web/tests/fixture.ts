@@ -3,7 +3,7 @@
  * minus the sum of (slot + 1) * id over the KV cache, so that a test sees what was written there.
  */
 
-import type { Manifest } from "../src/artifact/manifest";
+import type { Manifest, Piece, Shard } from "../src/artifact/manifest";
 import { Tokenizer } from "../src/text/tokenizer";
 
 export const CONTEXT = 4096;
@@ -107,13 +107,7 @@ export async function makeArtifact(text: string, { chat = true, name = "recital"
   // Two shards, cut in the middle, so that pieces and their offsets matter.
   const cut = 4 * Math.floor(script.length / 8);
   const parts = [script.slice(0, cut), script.slice(cut)];
-  const shards = await Promise.all(
-    parts.map(async (bytes) => {
-      const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
-      const sha256 = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
-      return { file: `weights/${sha256.slice(0, 16)}.bin`, bytes: bytes.length, sha256 };
-    }),
-  );
+  const shards = await Promise.all(parts.map(shardOf));
   const launch = (kernel: number, grid: number, ...buffers: number[]) => ({ kernel, grid: [grid, 1, 1] as [number, number, number], buffers });
   const [state, cache, weights, logits] = [0, 1, 2, 3];
   const tail = [launch(1, 1, state, cache, weights, logits)];
@@ -134,6 +128,7 @@ export async function makeArtifact(text: string, { chat = true, name = "recital"
       { name: "script", kind: "weight", bytes: script.length },
       { name: "logits", kind: "logits", bytes: 4 * VOCABULARY.length },
     ],
+    tables: [],
     kernels: Object.keys(KERNELS).map((kernel) => ({
       name: kernel, file: `webgpu/${kernel}.wgsl`, entry: `${kernel}_kernel`, workgroup: [kernel === "sample" ? 1 : 64, 1, 1],
     })),
@@ -154,4 +149,51 @@ export async function makeArtifact(text: string, { chat = true, name = "recital"
     ...shards.map((shard, i) => [shard.file, parts[i]!] as const),
   ]);
   return { manifest, files };
+}
+
+export interface TableArtifact extends Artifact {
+  /** Rows of each buffer of the table. */
+  table: Map<number, number[][]>;
+  /** Bytes of the weight that is no table. */
+  script: number[];
+}
+
+/**
+ * The artifact with a table of 12 rows in two buffers, 20 and 8 bytes a row, cut into shards in the midst of rows: the first shard holds the
+ * script's beginning alone, the second its rest and the first rows, one of the others is shorter than a row.
+ */
+export async function withTable({ manifest, files }: Artifact): Promise<TableArtifact> {
+  const rows = 12;
+  const script = manifest.shards.flatMap(({ file }) => [...(files.get(file) as Uint8Array)]);
+  const columns = [20, 8].map((width, which) => Array.from({ length: rows }, (_, row) => Array.from({ length: width }, (_, i) => (100 * which + 7 * row + i) % 251)));
+  const all = Uint8Array.from([...script, ...columns.flatMap((column) => column.flat())]);
+  const cuts = [0, 4, script.length + 28, script.length + 40, script.length + 100, script.length + 104, script.length + 260, all.length];
+  const parts = cuts.slice(1).map((end, i) => all.slice(cuts[i], end));
+  const shards = await Promise.all(parts.map(shardOf));
+  const pieces = (start: number, end: number): Piece[] =>
+    parts.flatMap(({ length }, i): Piece[] => {
+      const [from, to] = [Math.max(start, cuts[i]!), Math.min(end, cuts[i]! + length)];
+      return from < to ? [[i, from - cuts[i]!, to - from, from - start]] : [];
+    });
+  const [data, scale, part] = [0, 1, 2].map((i) => manifest.buffers.length + i) as [number, number, number];
+  const starts = [0, script.length, script.length + 20 * rows, all.length] as const;
+  const changed: Manifest = {
+    ...structuredClone(manifest),
+    shards,
+    buffers: [
+      ...manifest.buffers,
+      { name: "table.data", kind: "weight", bytes: 20 * rows },
+      { name: "table.scale", kind: "weight", bytes: 8 * rows },
+      { name: "table.part", kind: "weight", bytes: 12 },
+    ],
+    tables: [{ rows, buffers: [data, scale], part }],
+    weights: [2, data, scale].map((buffer, i) => ({ buffer, pieces: pieces(starts[i]!, starts[i + 1]!) })),
+  };
+  return { manifest: changed, files: new Map(shards.map(({ file }, i) => [file, parts[i]!])), table: new Map([[data, columns[0]!], [scale, columns[1]!]]), script };
+}
+
+async function shardOf(bytes: Uint8Array<ArrayBuffer>): Promise<Shard> {
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+  const sha256 = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return { file: `weights/${sha256.slice(0, 16)}.bin`, bytes: bytes.length, sha256 };
 }

@@ -45,6 +45,10 @@ describe("checkManifest", () => {
     ["a state that is too small", (each) => (each.buffers[0]!.bytes = 100), /state holds 100 bytes, but chunks of 64 tokens need/],
     ["more stop tokens than the state holds", (each) => (each.tokenizer.stop = new Array(17).fill(1)), /holds 17 ids, at most 16/],
     ["a state field that is missing", (each) => delete (each.state.fields as Partial<Manifest["state"]["fields"]>).seed, /state.fields.seed/],
+    ["a table in no buffer", (each) => (each.tables = [{ rows: 2, buffers: [0, 9], part: 0 }]), /table 0: buffer is 9, expected 0 to 3/],
+    ["a table whose part is no buffer", (each) => (each.tables = [{ rows: 2, buffers: [0], part: 9 }]), /table 0: part is 9/],
+    ["a table of broken rows", (each) => (each.tables = [{ rows: 7, buffers: [1], part: 0 }]), /table 0: buffer "cache" has 16384 bytes, which are not 7 rows/],
+    ["a table of no rows", (each) => (each.tables = [{ rows: 0, buffers: [1], part: 0 }]), /table 0: .* not 0 rows/],
     ["a cache with slots of no size", (each) => delete each.buffers[1]!.slot_bytes, /buffer "cache": slots need slot_bytes/],
   ])("refuses %s", (_, change, message) => {
     expect(() => checkManifest(changed(change), URL)).toThrow(message);

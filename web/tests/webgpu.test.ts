@@ -3,7 +3,7 @@ import { Buffers } from "../src/webgpu/buffers";
 import { openDevice } from "../src/webgpu/device";
 import { State } from "../src/webgpu/state";
 import { type FakeBuffer, FakeDevice, fakeGpu } from "./fake_gpu";
-import { CONTEXT, makeArtifact } from "./fixture";
+import { CONTEXT, makeArtifact, withTable } from "./fixture";
 
 const { manifest } = await makeArtifact("abc");
 const CACHE = 1;
@@ -43,15 +43,27 @@ describe("openDevice", () => {
   });
 });
 
+describe("openDevice, where there are tables", () => {
+  test("asks for as much of a table as the adapter binds, and for no more than the table has", async () => {
+    const { manifest } = await withTable(await makeArtifact("abc"));
+    manifest.limits = { maxStorageBufferBindingSize: 100, maxBufferSize: 100 };
+    for (const [offered, wanted] of [[1000, 240], [200, 200], [100, 100]] as const) {
+      const { gpu, requested } = fakeGpu({ maxStorageBufferBindingSize: offered, maxBufferSize: 1000 });
+      await openDevice(manifest, gpu);
+      expect(requested).toEqual([{ requiredLimits: { maxStorageBufferBindingSize: wanted, maxBufferSize: 240 } }]);
+    }
+  });
+});
+
 describe("Buffers", () => {
   const create = async () => {
-    const buffers = await Buffers.create(new FakeDevice().asGpu(), manifest);
+    const buffers = await Buffers.create(new FakeDevice().asGpu(), manifest, null);
     return { buffers, cache: () => buffers.gpu[CACHE] as unknown as FakeBuffer };
   };
 
   test("starts linear caches small and the rest in full", async () => {
     const { buffers } = await create();
-    expect(buffers.gpu.map((buffer) => buffer.size)).toEqual(
+    expect(buffers.gpu.map((buffer) => buffer!.size)).toEqual(
       manifest.buffers.map((spec, index) => (index === CACHE ? 4 * 1024 : spec.bytes)),
     );
   });
@@ -85,7 +97,7 @@ describe("Buffers", () => {
   test("allocates whole tiles", async () => {
     const odd = structuredClone(manifest);
     Object.assign(odd.buffers[CACHE]!, { slots: 2970, slot_tile: 330 });
-    const buffers = await Buffers.create(new FakeDevice().asGpu(), odd);
+    const buffers = await Buffers.create(new FakeDevice().asGpu(), odd, null);
     expect(buffers.gpu[CACHE]!.size).toBe(4 * 1320);
     buffers.ensureSlots(1321);
     expect(buffers.gpu[CACHE]!.size).toBe(4 * 2640);
@@ -94,7 +106,7 @@ describe("Buffers", () => {
   test("says how much memory the GPU did not give", async () => {
     const device = new FakeDevice();
     device.errors = [null, { message: "no room" }];
-    const creating = Buffers.create(device.asGpu(), manifest);
+    const creating = Buffers.create(device.asGpu(), manifest, null);
     await expect(creating).rejects.toMatchObject({ code: "gpu-error", message: expect.stringMatching(/1 MiB.*no room/) });
   });
 });

@@ -21,6 +21,7 @@ const KEYS: Record<Exclude<keyof Manifest, "schema">, Kind> = {
   prefill: "array",
   state: "object",
   buffers: "array",
+  tables: "array",
   kernels: "array",
   steps: "object",
   shards: "array",
@@ -56,7 +57,7 @@ export function checkManifest(value: unknown, url: string): Manifest {
 }
 
 function checkIndices(manifest: Manifest, fail: (problem: string) => never): void {
-  const { buffers, kernels, steps, shards, weights } = manifest;
+  const { buffers, tables, kernels, steps, shards, weights } = manifest;
   const needIndex = (index: number, length: number, what: string): void => {
     if (!Number.isInteger(index) || index < 0 || index >= length) fail(`${what} is ${index}, expected 0 to ${length - 1}`);
   };
@@ -78,6 +79,16 @@ function checkIndices(manifest: Manifest, fail: (problem: string) => never): voi
       const held = shards[shard]!.bytes;
       if (offset + length > held) fail(`weight "${name}": a piece ends at byte ${offset + length} of a shard of ${held} bytes`);
       if (target + length > bytes) fail(`weight "${name}": a piece ends at byte ${target + length} of a buffer of ${bytes} bytes`);
+    }
+  }
+  for (const [i, table] of tables.entries()) {
+    needIndex(table.part, buffers.length, `table ${i}: part`);
+    for (const buffer of table.buffers) {
+      needIndex(buffer, buffers.length, `table ${i}: buffer`);
+      const { name, bytes } = buffers[buffer]!;
+      if (!(table.rows > 0) || bytes % (4 * table.rows) !== 0) {
+        fail(`table ${i}: buffer "${name}" has ${bytes} bytes, which are not ${table.rows} rows of whole words`);
+      }
     }
   }
   for (const { name, slots, slot_bytes, slot_tile } of buffers) {

@@ -19,6 +19,7 @@ export interface Manifest {
   prefill: number[];
   state: { buffer: number; fields: Record<StateField, number> };
   buffers: BufferSpec[];
+  tables: Table[];
   kernels: KernelSpec[];
   steps: Record<string, Launch[]>;
   shards: Shard[];
@@ -53,6 +54,16 @@ export interface BufferSpec {
   slots?: number;
   slot_bytes?: number;
   slot_tile?: number;
+}
+
+/**
+ * A matrix that is only looked up, a row a token. `buffers` hold its rows, one after the other; `part`, three 32-bit integers, tells a kernel
+ * which of them are bound: the first, their number, and `rows`, the number of all.
+ */
+export interface Table {
+  rows: number;
+  buffers: number[];
+  part: number;
 }
 
 export interface KernelSpec {

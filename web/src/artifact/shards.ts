@@ -1,18 +1,23 @@
-/** Streams the weight shards into GPU buffers, each checked against its SHA-256 before a byte of it is used. */
+/** Streams the weight shards to where they belong, each checked against its SHA-256 before a byte of it is used. */
 
 import { GemletError } from "../errors";
 import { fetchInto } from "./fetching";
 import type { Manifest, Shard } from "./manifest";
+import type { StoredRows } from "./stored_rows";
 
 /** Each lane holds one shard in memory: 2 x 32 MiB, and the copy that `digest` makes of one. */
 const LANES = 2;
 
+type Bytes = Uint8Array<ArrayBuffer>;
+
 /** Where checked bytes go. */
 export interface ShardSink {
   /** Takes bytes to `offset` of a buffer; copies them. */
-  write(buffer: number, offset: number, bytes: Uint8Array<ArrayBuffer>): void;
+  write(buffer: number, offset: number, bytes: Bytes): void;
   /** Resolves when all that was written has left this program's memory. */
   flush(): Promise<void>;
+  /** Tables that are read out of stored shards, so that nothing of them is written; null: there are none. */
+  readonly stored: StoredRows | null;
 }
 
 /** A part of a shard: [offset in shard, bytes, buffer, offset in buffer]. */
@@ -20,7 +25,7 @@ type Target = [number, number, number, number];
 
 /**
  * Loads all shards of the manifest into `sink`. `folder` is the artifact's address with a slash at its end.
- * Throws GemletError "bad-artifact" for a shard with another length or hash, "network" or "aborted".
+ * Throws GemletError "bad-artifact" for a shard with another length or hash, "storage", "network" or "aborted".
  */
 export async function loadShards(
   manifest: Manifest,
@@ -29,22 +34,35 @@ export async function loadShards(
   onBytes: (count: number) => void,
   signal?: AbortSignal,
 ): Promise<void> {
-  const targets = targetsByShard(manifest);
+  const { stored } = sink;
+  const targets = targetsByShard(manifest, stored);
   const largest = Math.max(0, ...manifest.shards.map((shard) => shard.bytes));
   const stop = new AbortController();
   const either = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
   let next = 0;
   let checking = Promise.resolve();
 
+  /** Whether the store has the shard; what else is in it is then in `bytes`. */
+  const readStored = async (index: number, bytes: Bytes): Promise<boolean> => {
+    const file = stored?.wants(index) ? await stored.find(index) : null;
+    if (file && targets[index]!.length > 0) file.read(bytes, 0);
+    return file !== null;
+  };
+
   const lane = async (): Promise<void> => {
     let memory = new ArrayBuffer(largest + 1);
     for (let index = next++; index < manifest.shards.length; index = next++) {
       const shard = manifest.shards[index]!;
-      memory = await fetchInto(memory, folder + shard.file, shard.bytes, onBytes, either);
+      const isStored = await readStored(index, new Uint8Array(memory, 0, shard.bytes));
+      if (isStored) onBytes(shard.bytes);
+      else memory = await fetchInto(memory, folder + shard.file, shard.bytes, onBytes, either);
       const bytes = new Uint8Array(memory, 0, shard.bytes);
       // One at a time: `digest` copies its input, and two copies more would be too much memory.
       checking = checking.then(async () => {
-        await checkHash(bytes, shard, folder);
+        if (!isStored) {
+          await checkHash(bytes, shard, folder);
+          if (stored?.wants(index)) await stored.put(index, bytes);
+        }
         for (const [start, length, buffer, offset] of targets[index]!) {
           sink.write(buffer, offset, bytes.subarray(start, start + length));
         }
@@ -61,9 +79,11 @@ export async function loadShards(
   }
 }
 
-function targetsByShard(manifest: Manifest): Target[][] {
+/** What of each shard is to be written. */
+function targetsByShard(manifest: Manifest, stored: StoredRows | null): Target[][] {
   const targets: Target[][] = manifest.shards.map(() => []);
   for (const weight of manifest.weights) {
+    if (stored?.has(weight.buffer)) continue;
     for (const [shard, start, length, offset] of weight.pieces) {
       targets[shard]!.push([start, length, weight.buffer, offset]);
     }
@@ -71,7 +91,7 @@ function targetsByShard(manifest: Manifest): Target[][] {
   return targets;
 }
 
-async function checkHash(bytes: Uint8Array<ArrayBuffer>, shard: Shard, folder: string): Promise<void> {
+async function checkHash(bytes: Bytes, shard: Shard, folder: string): Promise<void> {
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
   const found = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
   if (found !== shard.sha256) {

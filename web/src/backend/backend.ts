@@ -6,6 +6,10 @@ import type { Chunk } from "../generate/chunks";
 
 export type BackendName = "webgpu" | "wasm";
 
+/** Where tables lie that are only looked up: per-layer embeddings, and a token embedding that is not the head too. */
+export type EmbeddingsPlace = "gpu" | "storage";
+export type EmbeddingsRequest = "auto" | EmbeddingsPlace;
+
 /** How tokens are drawn; field by field the state words of docs/artifact.md. */
 export interface Sampling {
   temperature: number;
@@ -29,6 +33,8 @@ export interface BackendInfo {
   reason: string;
   /** The hardware, in its driver's words. */
   adapter: string;
+  /** Where per-layer embeddings lie, and why there; null: the model has none. */
+  per_layer_embeddings: { place: EmbeddingsPlace; reason: string } | null;
 }
 
 /** Files of the artifact as a backend reads them. */
@@ -42,8 +48,11 @@ export interface ArtifactSource {
 export interface Backend {
   readonly info: BackendInfo;
   readonly weights: ShardSink;
-  /** Makes room for all buffers; before `prepare`, and before a weight is written. */
-  allocate(): Promise<void>;
+  /**
+   * Makes room for all buffers; before `prepare`, and before a weight is written. Throws GemletError "gpu-error" where there is too
+   * little of it, "storage" where that was asked for and is not there.
+   */
+  allocate(embeddings: EmbeddingsRequest): Promise<void>;
   /** Resolves when all kernels can be launched. */
   prepare(source: ArtifactSource): Promise<void>;
   /** Forgets the conversation: position 0. */

@@ -1,5 +1,6 @@
 /** The public engine: starts the worker and speaks OpenAI's shapes. */
 
+import type { EmbeddingsRequest } from "../backend/backend";
 import type { BackendRequest } from "../backend/choose";
 import { GemletError } from "../errors";
 import { type ChatCompletions, chatCompletions, type TextCompletions, textCompletions } from "./completions";
@@ -10,6 +11,11 @@ import { RpcClient } from "./rpc";
 export interface LoadOptions {
   /** Default "auto". */
   backend?: BackendRequest;
+  /**
+   * Where per-layer embeddings (a table of which a token reads one row) lie: in GPU memory ("gpu"), or in files that the browser keeps for
+   * this site ("storage"), which takes no GPU memory and costs a wait for each token. Default "auto": GPU memory where it has the room.
+   */
+  perLayerEmbeddings?: EmbeddingsRequest;
   onProgress?: (progress: Progress) => void;
   /** Ends the loading with GemletError "aborted". */
   signal?: AbortSignal;
@@ -35,10 +41,10 @@ export class Engine {
    * Loads the artifact in `folder` (an address, relative to the page) into a worker of its own.
    *
    * Throws GemletError: "network" and "bad-artifact" name the file; "no-backend" and "device-limits" say what is missing
-   * here; "gpu-error" names the kernel; "aborted".
+   * here; "gpu-error" names the kernel; "storage" where the browser keeps no files for this site, or no more; "bad-request"; "aborted".
    */
   static async load(folder: string, options: LoadOptions = {}): Promise<Engine> {
-    const { backend = "auto", onProgress, signal } = options;
+    const { backend = "auto", perLayerEmbeddings = "auto", onProgress, signal } = options;
     const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module", name: "gemlet" });
     const rpc = new RpcClient(worker);
     worker.addEventListener("error", ({ message }) => {
@@ -46,7 +52,7 @@ export class Engine {
     });
     try {
       const address = new URL(folder.endsWith("/") ? folder : `${folder}/`, document.baseURI).href;
-      const info = await rpc.call("load", { folder: address, backend }, onProgress, signal);
+      const info = await rpc.call("load", { folder: address, backend, perLayerEmbeddings }, onProgress, signal);
       return new Engine(info, worker, rpc);
     } catch (error) {
       worker.terminate();

@@ -4,8 +4,8 @@ import { checkManifest } from "../artifact/check_manifest";
 import { fetchJson, fetchText } from "../artifact/fetching";
 import { type Manifest, weightBytes } from "../artifact/manifest";
 import { loadShards } from "../artifact/shards";
-import type { Backend } from "../backend/backend";
-import { type BackendRequest, chooseBackend } from "../backend/choose";
+import type { Backend, EmbeddingsRequest } from "../backend/backend";
+import { type BackendRequest, checkEmbeddingsRequest, chooseBackend } from "../backend/choose";
 import { throwIfAborted } from "../errors";
 import { ChatTemplate } from "../text/chat";
 import { Tokenizer } from "../text/tokenizer";
@@ -20,6 +20,13 @@ export interface Progress {
   unit: "files" | "kernels" | "bytes";
 }
 
+/** `folder`: the artifact's absolute address with a slash at its end. */
+export interface LoadRequest {
+  folder: string;
+  backend: BackendRequest;
+  perLayerEmbeddings: EmbeddingsRequest;
+}
+
 export interface Model {
   manifest: Manifest;
   tokenizer: Tokenizer;
@@ -27,13 +34,13 @@ export interface Model {
   backend: Backend;
 }
 
-/** `folder`: the artifact's absolute address with a slash at its end. Throws GemletError; nothing stays on the GPU then. */
+/** Throws GemletError; nothing stays on the GPU then. */
 export async function loadModel(
-  folder: string,
-  request: BackendRequest,
+  { folder, backend: request, perLayerEmbeddings }: LoadRequest,
   onProgress: (progress: Progress) => void,
   signal: AbortSignal,
 ): Promise<Model> {
+  checkEmbeddingsRequest(perLayerEmbeddings);
   onProgress({ phase: "manifest", loaded: 0, total: 1, unit: "files" });
   const address = `${folder}model.json`;
   const manifest = checkManifest(await fetchJson(address, signal), address);
@@ -42,7 +49,7 @@ export async function loadModel(
   const failed = new AbortController();
   const either = AbortSignal.any([signal, failed.signal]);
   try {
-    await backend.allocate();
+    await backend.allocate(perLayerEmbeddings);
     // Text after weights: with both in memory at once, the peak would be twice as high.
     const [text] = await Promise.all([
       loadWeights(folder, manifest, backend, onProgress, either).then(() => loadText(folder, manifest, onProgress, either)),

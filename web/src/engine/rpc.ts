@@ -1,16 +1,15 @@
 /** Calls into the worker: a request, events while it runs, and one result or error. Typed by `Methods`. */
 
 import { type ErrorCode, GemletError } from "../errors";
-import type { BackendRequest } from "../backend/choose";
 import type { Outcome } from "../generate/generate";
 import type { EngineInfo, GenerateRequest, Logits } from "./core";
-import type { Progress } from "./load";
+import type { LoadRequest, Progress } from "./load";
 
 export type GenerateEvent = { promptTokens: number } | { token: number | null; text: string };
 
 /** What the worker can do: name to arguments, events and result. */
 export interface Methods {
-  load: { args: { folder: string; backend: BackendRequest }; event: Progress; result: EngineInfo };
+  load: { args: LoadRequest; event: Progress; result: EngineInfo };
   logits: { args: Logits; event: never; result: Float32Array<ArrayBuffer> };
   generate: { args: GenerateRequest; event: GenerateEvent; result: Outcome };
   unload: { args: null; event: never; result: null };

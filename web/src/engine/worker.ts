@@ -13,8 +13,8 @@ function loaded(): Core {
 }
 
 serveRpc(globalThis as unknown as Endpoint, {
-  async load({ folder, backend }, onProgress, signal) {
-    core = new Core(await loadModel(folder, backend, onProgress, signal));
+  async load(request, onProgress, signal) {
+    core = new Core(await loadModel(request, onProgress, signal));
     return core.info;
   },
   logits: async (request) => loaded().logits(request),

@@ -6,6 +6,10 @@ import type { EngineInfo } from "../engine/core";
 import { formatBytes, formatCount, formatKey } from "./format";
 import { controls } from "./styles";
 
+function embeddingsRow({ place, reason }: NonNullable<EngineInfo["backend"]["per_layer_embeddings"]>): [string, string] {
+  return ["Per-layer embeddings", `${place === "gpu" ? "In GPU memory" : "In the browser's storage"}: ${reason}`];
+}
+
 @customElement("gemlet-model-card")
 export class ModelCard extends LitElement {
   static override styles = [
@@ -52,6 +56,7 @@ export class ModelCard extends LitElement {
       ]),
       ["Context here", formatCount(context)],
       ["Weights", `${formatBytes(weight_bytes)} · ${Object.keys(quantization.formats).sort().join(", ")}`],
+      ...(backend.per_layer_embeddings ? [embeddingsRow(backend.per_layer_embeddings)] : []),
       ["Runs on", `${backend.name === "webgpu" ? "WebGPU" : "WebAssembly"}, ${backend.adapter}`],
     ];
     return html`

@@ -1,38 +1,71 @@
-/** GPU buffers of a Program. Linear caches start small and grow. */
+/** GPU buffers of a Program. Linear caches start small and grow; tables have places of their own. */
 
-import type { BufferSpec, Manifest } from "../artifact/manifest";
+import type { BufferSpec, Launch, Manifest } from "../artifact/manifest";
+import type { StoredRows } from "../artifact/stored_rows";
 import { GemletError } from "../errors";
+import { createStorage } from "./create_storage";
+import { GpuTable } from "./gpu_table";
+import type { PlacedTable, Substitutes } from "./placed_table";
+import { StoredTable } from "./stored_table";
 
 const FIRST_SLOTS = 1024;
 
+/** What a launch binds that reads no table: its own buffers. */
+const NONE: readonly Substitutes[] = [new Map()];
+
 export class Buffers {
-  readonly gpu: GPUBuffer[];
+  /** By index in the manifest; undefined for those of tables. */
+  readonly gpu: (GPUBuffer | undefined)[];
+  private readonly tables: readonly PlacedTable[];
+  private readonly specs: readonly BufferSpec[];
   /** Indices of linear caches, with the slots that each has now. */
   private readonly slots = new Map<number, number>();
 
   private constructor(
     private readonly device: GPUDevice,
-    private readonly specs: readonly BufferSpec[],
+    manifest: Manifest,
+    readonly stored: StoredRows | null,
   ) {
-    this.gpu = specs.map((spec, index) => {
+    this.specs = manifest.buffers;
+    this.tables = manifest.tables.map((table) => (stored ? new StoredTable(device, manifest, table, stored) : new GpuTable(device, manifest, table)));
+    const ofTables = new Set(manifest.tables.flatMap((table) => [...table.buffers, table.part]));
+    this.gpu = manifest.buffers.map((spec, index) => {
+      if (ofTables.has(index)) return undefined;
       if (spec.slots !== undefined) this.slots.set(index, slotsFor(spec, Math.min(FIRST_SLOTS, spec.slots)));
       return this.allocate(index);
     });
   }
 
-  /** Throws GemletError "gpu-error" where the GPU has too little memory. */
-  static async create(device: GPUDevice, manifest: Manifest): Promise<Buffers> {
+  /** `stored`: where tables are read from; null: they lie in GPU memory. Throws GemletError "gpu-error" where the GPU has too little of it. */
+  static async create(device: GPUDevice, manifest: Manifest, stored: StoredRows | null): Promise<Buffers> {
     device.pushErrorScope("out-of-memory");
     device.pushErrorScope("validation");
-    const buffers = new Buffers(device, manifest.buffers);
+    const buffers = new Buffers(device, manifest, stored);
     const errors = await Promise.all([device.popErrorScope(), device.popErrorScope()]);
     const error = errors.find((each) => each !== null);
     if (error) {
-      const mebibytes = Math.ceil(buffers.gpu.reduce((sum, buffer) => sum + buffer.size, 0) / 2 ** 20);
+      const mebibytes = Math.ceil(buffers.all().reduce((sum, buffer) => sum + buffer.size, 0) / 2 ** 20);
       buffers.destroy();
       throw new GemletError("gpu-error", `the GPU did not give the ${mebibytes} MiB that the model needs: ${error.message}`);
     }
     return buffers;
+  }
+
+  /** Puts weights in their place. */
+  write(index: number, offset: number, bytes: Uint8Array<ArrayBuffer>): void {
+    const buffer = this.gpu[index];
+    if (buffer) return this.device.queue.writeBuffer(buffer, offset, bytes);
+    this.tables.find(({ table }) => table.part === index || table.buffers.includes(index))!.write(index, offset, bytes);
+  }
+
+  /** Queues what the next step reads of tables for these tokens. Throws GemletError "storage". */
+  loadRows(ids: readonly number[]): void {
+    for (const table of this.tables) table.load(ids);
+  }
+
+  /** How often a launch is made, and what it binds each time in place of its own buffers. */
+  substitutes({ buffers }: Launch): readonly Substitutes[] {
+    return this.tables.find(({ table }) => buffers.includes(table.part))?.substitutes ?? NONE;
   }
 
   /**
@@ -62,17 +95,19 @@ export class Buffers {
   }
 
   destroy(): void {
-    for (const buffer of this.gpu) buffer.destroy();
+    for (const buffer of this.all()) buffer.destroy();
+    this.stored?.close();
+  }
+
+  private all(): GPUBuffer[] {
+    const ofTables = this.tables.flatMap(({ substitutes }) => substitutes.flatMap((each) => [...each.values()]));
+    return [...this.gpu.filter((buffer) => buffer !== undefined), ...ofTables];
   }
 
   private allocate(index: number): GPUBuffer {
     const spec = this.specs[index]!;
     const slots = this.slots.get(index);
-    return this.device.createBuffer({
-      label: spec.name,
-      size: slots === undefined ? spec.bytes : slots * spec.slot_bytes!,
-      usage: GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST,
-    });
+    return createStorage(this.device, spec.name, slots === undefined ? spec.bytes : slots * spec.slot_bytes!);
   }
 }
 

@@ -13,7 +13,8 @@ const BROWSERS =
 
 /**
  * Throws GemletError "no-backend" where there is no WebGPU or no adapter, "device-limits" where the adapter offers less
- * than `manifest.limits`, naming each with needed and offered.
+ * than `manifest.limits`, naming each with needed and offered. Where tables are larger than these limits, the device gets as much
+ * more as the adapter offers, so that it splits them less.
  */
 export async function openDevice(manifest: Manifest, gpu: GPU | undefined = navigator.gpu): Promise<OpenDevice> {
   if (!gpu) {
@@ -39,7 +40,13 @@ export async function openDevice(manifest: Manifest, gpu: GPU | undefined = navi
       `this GPU cannot run ${manifest.name}: ${list.join("; ")}. Take a smaller model, or compile it with a smaller context`,
     );
   }
-  const device = await adapter.requestDevice({ requiredLimits: manifest.limits });
+  const widest = Math.max(0, ...manifest.tables.flatMap((table) => table.buffers.map((index) => manifest.buffers[index]!.bytes)));
+  const requiredLimits = { ...manifest.limits };
+  for (const name of ["maxStorageBufferBindingSize", "maxBufferSize"]) {
+    const wanted = Math.min(widest, offered[name] ?? 0);
+    if (wanted > (requiredLimits[name] ?? 0)) requiredLimits[name] = wanted;
+  }
+  const device = await adapter.requestDevice({ requiredLimits });
   return { device, adapter: describe(adapter.info) };
 }
 

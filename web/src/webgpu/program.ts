@@ -2,10 +2,12 @@
 
 import type { Launch } from "../artifact/manifest";
 import type { Buffers } from "./buffers";
+import type { Substitutes } from "./placed_table";
 
 interface Bound {
   launch: Launch;
   pipeline: GPUComputePipeline;
+  substitutes: Substitutes;
   group: GPUBindGroup;
 }
 
@@ -19,9 +21,11 @@ export class Program {
     steps: Readonly<Record<string, Launch[]>>,
   ) {
     for (const [name, launches] of Object.entries(steps)) {
-      const bound = launches.map((launch) => {
+      const bound = launches.flatMap((launch) => {
         const pipeline = pipelines[launch.kernel]!;
-        return { launch, pipeline, group: this.bind(launch, pipeline) };
+        return buffers.substitutes(launch).map((substitutes) => ({
+          launch, pipeline, substitutes, group: this.bind(launch, pipeline, substitutes),
+        }));
       });
       this.steps.set(name, bound);
     }
@@ -42,16 +46,17 @@ export class Program {
   rebind(replaced: ReadonlySet<number>): void {
     for (const bound of this.steps.values()) {
       for (const each of bound) {
-        if (each.launch.buffers.some((index) => replaced.has(index))) each.group = this.bind(each.launch, each.pipeline);
+        if (each.launch.buffers.some((index) => replaced.has(index))) each.group = this.bind(each.launch, each.pipeline, each.substitutes);
       }
     }
   }
 
-  private bind(launch: Launch, pipeline: GPUComputePipeline): GPUBindGroup {
+  private bind(launch: Launch, pipeline: GPUComputePipeline, substitutes: Substitutes): GPUBindGroup {
+    const bufferOf = (index: number): GPUBuffer => substitutes.get(index) ?? this.buffers.gpu[index]!;
     return this.device.createBindGroup({
       label: pipeline.label,
       layout: pipeline.getBindGroupLayout(0),
-      entries: launch.buffers.map((index, binding) => ({ binding, resource: { buffer: this.buffers.gpu[index]! } })),
+      entries: launch.buffers.map((index, binding) => ({ binding, resource: { buffer: bufferOf(index) } })),
     });
   }
 }

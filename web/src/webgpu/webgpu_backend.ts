@@ -2,12 +2,13 @@
 
 import type { Manifest } from "../artifact/manifest";
 import type { ShardSink } from "../artifact/shards";
-import type { ArtifactSource, Backend, BackendInfo, Drawn, Sampling } from "../backend/backend";
+import type { ArtifactSource, Backend, BackendInfo, Drawn, EmbeddingsRequest, Sampling } from "../backend/backend";
 import { GemletError } from "../errors";
 import type { Chunk } from "../generate/chunks";
-import { Buffers } from "./buffers";
+import type { Buffers } from "./buffers";
 import type { OpenDevice } from "./device";
 import { createPipelines } from "./kernels";
+import { placeTables } from "./place_tables";
 import { Program } from "./program";
 import { Readback } from "./readback";
 import { State } from "./state";
@@ -20,14 +21,15 @@ interface Loaded {
 }
 
 export class WebGpuBackend implements Backend {
-  readonly info: BackendInfo;
-  readonly weights: ShardSink;
+  info: BackendInfo;
   private readonly device: GPUDevice;
   private readonly state: State;
   private buffers: Buffers | undefined;
   private loaded: Loaded | undefined;
   /** Tokens whose KV is queued; the GPU's `position` once all that is queued has run. */
   private position = 0;
+  /** The newest token that is queued to be drawn. */
+  private newest: Promise<Drawn> | undefined;
   private failure: GemletError | undefined;
 
   constructor(
@@ -36,12 +38,8 @@ export class WebGpuBackend implements Backend {
     reason: string,
   ) {
     this.device = device;
-    this.info = { name: "webgpu", reason, adapter };
+    this.info = { name: "webgpu", reason, adapter, per_layer_embeddings: null };
     this.state = new State(manifest);
-    this.weights = {
-      write: (buffer, offset, bytes) => device.queue.writeBuffer(this.buffers!.gpu[buffer]!, offset, bytes),
-      flush: () => device.queue.onSubmittedWorkDone(),
-    };
     void device.lost.then(({ reason, message }) => {
       this.failure ??=
         reason === "destroyed"
@@ -53,8 +51,19 @@ export class WebGpuBackend implements Backend {
     };
   }
 
-  async allocate(): Promise<void> {
-    this.buffers = await Buffers.create(this.device, this.manifest);
+  async allocate(request: EmbeddingsRequest): Promise<void> {
+    const { buffers, embeddings } = await placeTables(this.device, this.manifest, request);
+    this.buffers = buffers;
+    this.info = { ...this.info, per_layer_embeddings: embeddings };
+  }
+
+  get weights(): ShardSink {
+    const buffers = this.buffers!;
+    return {
+      write: (buffer, offset, bytes) => buffers.write(buffer, offset, bytes),
+      flush: () => this.device.queue.onSubmittedWorkDone(),
+      stored: buffers.stored,
+    };
   }
 
   async prepare(source: ArtifactSource): Promise<void> {
@@ -82,6 +91,7 @@ export class WebGpuBackend implements Backend {
     this.growCaches(this.position + size);
     this.state.setChunk(this.position, ids, blocks);
     this.device.queue.writeBuffer(buffers.gpu[this.manifest.state.buffer]!, 0, this.state.bytes);
+    buffers.loadRows(ids);
     const encoder = this.device.createCommandEncoder();
     program.encode(encoder, `prefill_${size}`);
     this.device.queue.submit([encoder.finish()]);
@@ -90,13 +100,14 @@ export class WebGpuBackend implements Backend {
   }
 
   sample(): Promise<Drawn> {
-    return this.draw("tail", "sample");
+    return (this.newest = this.draw("tail", "sample"));
   }
 
   decode(): Promise<Drawn> {
     this.growCaches(this.position + 1);
     this.position += 1;
-    return this.draw("decode");
+    // Rows in storage are read by the CPU, so the step has to wait until it knows the token.
+    return (this.newest = this.buffers!.stored ? this.newest!.then((drawn) => this.decodeAfter(drawn)) : this.draw("decode"));
   }
 
   async logits(): Promise<Float32Array<ArrayBuffer>> {
@@ -109,6 +120,11 @@ export class WebGpuBackend implements Backend {
     this.loaded?.logitsReadback.destroy();
     this.buffers?.destroy();
     this.device.destroy();
+  }
+
+  private decodeAfter({ token }: Drawn): Promise<Drawn> {
+    this.need().buffers.loadRows([token]);
+    return this.draw("decode");
   }
 
   private async draw(...steps: string[]): Promise<Drawn> {
