@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from compiler.errors import GemletError
+from compiler.setup import debian
 from compiler.setup.steps import run_step
 
 VARIABLE = "GEMLET_CHROMIUM"
@@ -56,15 +57,15 @@ def ensure_chromium(log_folder: Path, playwright: Sequence[str] = PLAYWRIGHT) ->
     except GemletError:
         if os.environ.get(VARIABLE):
             raise
+    log = log_folder / "chromium.log"
     try:
-        _step("Chromium, from Playwright", [*playwright, "install", "chromium"], log_folder)
+        run_step("Chromium, from Playwright", [*playwright, "install", "chromium"], log=log, hint=HINT, timeout=DOWNLOAD_SECONDS)
         return find_chromium()
     except GemletError:
-        if shutil.which("apt-get") is None or os.geteuid() != 0:
+        if not debian.can_install():
             raise
     print("  Chromium, from Playwright: cannot be had here, Debian's is taken instead", flush=True)
-    _step("Debian's list of packages", ["apt-get", "update"], log_folder)
-    _step("Chromium, from Debian", ["apt-get", "install", "-y", "chromium"], log_folder)
+    debian.install("Chromium, from Debian", "chromium", log=log, hint=HINT)
     return find_chromium()
 
 
@@ -82,9 +83,3 @@ def _playwright_program() -> str | None:
     answer = subprocess.run([sys.executable, "-c", PROGRAM_QUESTION], capture_output=True, text=True)
     program = answer.stdout.strip()
     return program if answer.returncode == 0 and Path(program).exists() else None
-
-
-def _step(title: str, command: Sequence[str], log_folder: Path) -> None:
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    log = log_folder / "chromium.log"
-    run_step(title, command, log=log, environment=environment, hint=HINT, timeout=DOWNLOAD_SECONDS)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 from compiler.errors import GemletError
-from compiler.setup.steps import run_step
+from compiler.setup import debian
 
 TITLE = "llvmpipe, Mesa's Vulkan driver in software"
 # As wgpu sums it up, for instance "llvmpipe (LLVM 15.0.6, 256 bits) (CPU) via Vulkan".
@@ -21,7 +19,6 @@ import wgpu
 for adapter in wgpu.gpu.enumerate_adapters_sync():
     print(adapter.summary)
 """
-INSTALL_SECONDS = 300.0
 HINT = "install Mesa's Vulkan drivers (Debian and Ubuntu: apt-get install mesa-vulkan-drivers), then run the same command again"
 
 
@@ -32,11 +29,9 @@ def ensure_llvmpipe(log_folder: Path) -> None:
     """
     if has_llvmpipe():
         return
-    if shutil.which("apt-get") is not None and os.geteuid() == 0:
-        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        for title, *words in (("Debian's list of packages", "update"),
-                              ("Vulkan in software, from Debian", "install", "-y", "--no-install-recommends", "mesa-vulkan-drivers")):
-            run_step(title, ["apt-get", *words], log=log_folder / "llvmpipe.log", environment=environment, hint=HINT, timeout=INSTALL_SECONDS)
+    if debian.can_install():
+        debian.install("Vulkan in software, from Debian", "--no-install-recommends", "mesa-vulkan-drivers", log=log_folder / "llvmpipe.log",
+                       hint=HINT)
     if not has_llvmpipe():
         raise GemletError(f"the tests need {TITLE}, and WebGPU does not find it here\n  what to do: {HINT}")
 
