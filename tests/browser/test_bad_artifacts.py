@@ -8,21 +8,14 @@ import pytest
 
 from compiler.setup.chromium import find_chromium
 from tests.fixtures.gemma4_checkpoints import greedy_choices, reference
-from tests.fixtures.sites import EnginePage, manifest_of
+from tests.fixtures.sites import EnginePage, add_trimmed, manifest_of
 
 MODEL = "plain-f32"
 
 
 @pytest.fixture(scope="module")
 def trimmed(site) -> Path:
-    """The model with one kernel and one launch: what is tested here happens before any launch, and compiling takes seconds."""
-    folder = shutil.copytree(site / "models" / MODEL, site / "models" / "trimmed")
-    manifest = manifest_of(folder)
-    launch = manifest["steps"]["decode"][0]
-    manifest["kernels"] = [manifest["kernels"][launch["kernel"]]]
-    manifest["steps"] = {step: [launch | {"kernel": 0}] if step == "decode" else [] for step in manifest["steps"]}
-    (folder / "model.json").write_text(json.dumps(manifest))
-    return folder
+    return add_trimmed(site / "models" / MODEL)
 
 
 @pytest.fixture(scope="module")

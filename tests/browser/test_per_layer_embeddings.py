@@ -1,6 +1,4 @@
 """Per-layer embeddings in every place: in GPU memory, there in parts, and in the browser's own files. The answers are the same bits."""
-import json
-import shutil
 from functools import partial
 
 import numpy as np
@@ -9,7 +7,7 @@ import pytest
 from compiler import package
 from compiler.serve import serving
 from tests.fixtures.gemma4_checkpoints import VOCABULARY
-from tests.fixtures.sites import EnginePage, add_model, add_page, manifest_of
+from tests.fixtures.sites import EnginePage, add_model, add_page, add_trimmed, manifest_of
 from tests.fixtures.worker_hook import hook_workers
 
 MODEL = "tables"
@@ -198,22 +196,7 @@ def test_a_table_is_downloaded_once_and_kept_under_its_hashes(stored, stored_aga
 
 @pytest.fixture(scope="module")
 def trimmed(folder):
-    """The model with one kernel and one launch: what fails here fails before any launch, and compiling takes seconds."""
-    copy = shutil.copytree(folder, folder.parent / "trimmed")
-    manifest = manifest_of(copy)
-    launch = manifest["steps"]["decode"][0]
-    manifest["kernels"] = [manifest["kernels"][launch["kernel"]]]
-    manifest["steps"] = {step: [launch | {"kernel": 0}] if step == "decode" else [] for step in manifest["steps"]}
-    (copy / "model.json").write_text(json.dumps(manifest))
-    return copy
-
-
-@pytest.fixture
-def blank(browser, address):
-    """A page without any stored file."""
-    page = EnginePage(browser, address)
-    yield page
-    page.close()
+    return add_trimmed(folder)
 
 
 def failure_of(page: EnginePage, options: str) -> dict:
@@ -222,36 +205,36 @@ def failure_of(page: EnginePage, options: str) -> dict:
 
 @pytest.mark.parametrize(("answer", "code"), [(lambda route: route.fulfill(body=bytes(SHARD_BYTES)), "bad-artifact"), (lambda route: route.abort(), "network")],
                          ids=["damaged", "interrupted"])
-def test_a_shard_that_does_not_come_whole_leaves_no_file_and_comes_with_the_next_load(blank, trimmed, manifest, answer, code):
+def test_a_shard_that_does_not_come_whole_leaves_no_file_and_comes_with_the_next_load(engine, trimmed, manifest, answer, code):
     sha256 = next(shard["sha256"] for shard in manifest["shards"] if shard["sha256"] in shards_of_tables(manifest) and shard["bytes"] == SHARD_BYTES)
     pattern = f"**/{sha256[:16]}.bin"
-    blank.page.route(pattern, answer)
-    failure = failure_of(blank, "{ perLayerEmbeddings: 'storage' }")
+    engine.page.route(pattern, answer)
+    failure = failure_of(engine, "{ perLayerEmbeddings: 'storage' }")
     assert failure["code"] == code and f"{sha256[:16]}.bin" in failure["message"]
-    assert not [name for name in blank.page.evaluate(STORED) if name.startswith(sha256) or name.endswith(".part")]
-    blank.page.unroute(pattern)
-    assert blank.load("trimmed", perLayerEmbeddings="storage")["backend"]["per_layer_embeddings"]["place"] == "storage"
-    assert blank.page.evaluate(STORED) == sorted(shards_of_tables(manifest))
+    assert not [name for name in engine.page.evaluate(STORED) if name.startswith(sha256) or name.endswith(".part")]
+    engine.page.unroute(pattern)
+    assert engine.load("trimmed", perLayerEmbeddings="storage")["backend"]["per_layer_embeddings"]["place"] == "storage"
+    assert engine.page.evaluate(STORED) == sorted(shards_of_tables(manifest))
 
 
-def test_storage_is_refused_before_any_download_where_there_is_none(blank, trimmed):
+def test_storage_is_refused_before_any_download_where_there_is_none(engine, trimmed):
     asked: list[str] = []
-    blank.page.on("request", lambda request: asked.append(request.url))
-    hook_workers(blank.page, NO_FILES)
-    failure = failure_of(blank, "{ perLayerEmbeddings: 'storage' }")
+    engine.page.on("request", lambda request: asked.append(request.url))
+    hook_workers(engine.page, NO_FILES)
+    failure = failure_of(engine, "{ perLayerEmbeddings: 'storage' }")
     assert failure["code"] == "storage" and "OPFS" in failure["message"]
     assert not [url for url in asked if "/weights/" in url]
     # By itself the engine takes GPU memory then.
-    assert blank.load("trimmed")["backend"]["per_layer_embeddings"]["place"] == "gpu"
+    assert engine.load("trimmed")["backend"]["per_layer_embeddings"]["place"] == "gpu"
 
 
-def test_a_full_storage_says_how_much_is_needed(blank, trimmed, address):
-    blank.page.context.new_cdp_session(blank.page).send("Storage.overrideQuotaForOrigin", {"origin": address.rstrip("/"), "quotaSize": 20_000})
-    failure = failure_of(blank, "{ perLayerEmbeddings: 'storage' }")
+def test_a_full_storage_says_how_much_is_needed(engine, trimmed, address):
+    engine.page.context.new_cdp_session(engine.page).send("Storage.overrideQuotaForOrigin", {"origin": address.rstrip("/"), "quotaSize": 20_000})
+    failure = failure_of(engine, "{ perLayerEmbeddings: 'storage' }")
     assert failure["code"] == "storage" and "per-layer embeddings take 1 MiB" in failure["message"]
-    assert not [name for name in blank.page.evaluate(STORED) if name.endswith(".part")]
+    assert not [name for name in engine.page.evaluate(STORED) if name.endswith(".part")]
 
 
-def test_an_unknown_place_is_refused_by_name(blank, trimmed):
-    failure = failure_of(blank, "{ perLayerEmbeddings: 'ram' }")
+def test_an_unknown_place_is_refused_by_name(engine, trimmed):
+    failure = failure_of(engine, "{ perLayerEmbeddings: 'ram' }")
     assert failure["code"] == "bad-request" and failure["message"] == 'perLayerEmbeddings: expected "auto", "gpu" or "storage", found "ram"'
