@@ -134,7 +134,7 @@ def lower_steps(module: tvm.IRModule, model, weights: list[Weight], caches: list
     buffers += [buffer for plan in caches for buffer in plan.buffers()]
     buffers += [Buffer(name, "activation", 4 * width) for name, width in handover.items()] + scratch
     bound = {name for launches in steps.values() for launch in launches for name in launch.buffers}
-    placed = tuple(Table(table.shape[0], tuple(buffer.name for buffer in table.buffers() if buffer.name in bound), f"{table.name}.part")
+    placed = tuple(Table(table.shape[0], tuple(buffer.name for buffer in table.buffers() if buffer.name in bound), lowering.part(table.name, table.shape[0]))
                    for table in tables)
     return Program({buffer.name: buffer for buffer in buffers if buffer.name in bound}, steps, chunks, context, lowering.constants, placed)
 
