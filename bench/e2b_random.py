@@ -55,7 +55,8 @@ def keep_first_layers(folder: Path, layers: int) -> None:
     manifest = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     names = [buffer["name"] for buffer in manifest["buffers"]]
     decode = manifest["steps"]["decode"]
-    end = next(i for i, launch in enumerate(decode) if any(names[b].startswith(f"layers.{layers}.") for b in launch["buffers"]))
+    # The next layer's first launch adds up what the last wanted layer gives.
+    end = next(i for i, launch in enumerate(decode) if any(names[b].startswith(f"layers.{layers}.") for b in launch["buffers"])) + 1
     manifest["steps"] = {"decode": decode[:end]}
     bound = {buffer for launch in decode[:end] for buffer in launch["buffers"]}
     (table,) = manifest["tables"]

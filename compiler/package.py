@@ -5,8 +5,6 @@ import shutil
 import tempfile
 from pathlib import Path
 
-import numpy as np
-
 from .checkpoint import Checkpoint
 from .checkpoint.tokenizer import special_token_ids, tokenizer_json_from_folder, tokenizer_json_from_gguf
 from .emit.manifest import SCHEMA, manifest
@@ -16,7 +14,7 @@ from .errors import GemletError
 from .pipeline import Lowered, lower_model
 from .progress import Progress
 from .quantize.matrix import EncodedMatrix
-from .weights import Weight
+from .weights import Weight, pack
 
 INDEX = "index.json"
 
@@ -107,6 +105,8 @@ def write_weights(folder: Path, lowered: Lowered, progress: Progress) -> tuple[l
         for weight in lowered.weights:
             if any(buffer.name in program.buffers for buffer in weight.buffers()):
                 add_weight(writer, weight, counted)
+        for name, parts in program.packs.items():
+            writer.add(name, counted([pack(parts, lowered.weights)]))
         for name, table in program.constants.items():
             writer.add(name, counted([table]))
         return writer.finish()
@@ -115,8 +115,7 @@ def write_weights(folder: Path, lowered: Lowered, progress: Progress) -> tuple[l
 def add_weight(writer: ShardWriter, weight: Weight, counted) -> None:
     """One parameter's buffers: a matrix in its format, a vector as float32."""
     if not weight.is_matrix:
-        values = np.concatenate([tensor.values().reshape(-1) for tensor in weight.tensors])
-        writer.add(weight.name, counted([values.astype(np.float32, copy=False)]))
+        writer.add(weight.name, counted([weight.values()]))
         return
     matrix = EncodedMatrix(list(weight.tensors), weight.format, weight.tile_rows)
     writer.add(f"{weight.name}.data", counted(matrix.data()))

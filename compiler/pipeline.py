@@ -11,12 +11,15 @@ from model_defs.config import ConfigError
 
 from .checkpoint import Checkpoint
 from .errors import GemletError
-from .kernels.sample import BLOCK, advance_kernel, choose_kernel, threshold_kernel
 from .kernels.kernel import ceil_div
+from .kernels.linear_vector import shape_for
+from .kernels.sample import sample_kernel
 from .passes.fuse_attention_inputs import fuse_attention_inputs
+from .passes.fuse_attention_parts import fuse_attention_parts
 from .passes.fuse_epilogue import fuse_epilogue
+from .passes.fuse_experts_input import fuse_experts_input
 from .passes.fuse_norm import fuse_norm
-from .passes.fuse_norm_linear import fuse_norm_linear
+from .passes.fuse_vector_input import fuse_vector_input
 from .passes.lower_linear import lower_linear
 from .schedule.kv_plan import CachePlan, plan_caches
 from .schedule.lookup_tables import lookup_tables
@@ -24,14 +27,16 @@ from .schedule.lower_step import Context, StepLowering, View
 from .schedule.memory_plan import plan_memory
 from .schedule.program import Buffer, Launch, Program, Table
 from .state import CHUNKS, state_words
-from .weights import Weight, plan_weights
+from .weights import Weight, pack_values, plan_weights
 
 PASSES: tuple[Callable[[tvm.IRModule], tvm.IRModule], ...] = (
     lower_linear,
     fuse_attention_inputs,
     fuse_epilogue,
     fuse_norm,
-    fuse_norm_linear,
+    fuse_attention_parts,
+    fuse_experts_input,
+    fuse_vector_input,
 )
 DEFAULT_CONTEXT = 8192
 
@@ -114,7 +119,7 @@ def lower_steps(module: tvm.IRModule, model, weights: list[Weight], caches: list
     roundings = {weight.name: weight.rounding for weight in weights if weight.rounding}
     tables = [weight for weight in weights if weight.is_table]
     lowering = Context({weight.name: weight.format for weight in weights}, roundings, frozenset(table.name for table in tables), caches, context,
-                       sizes, {})
+                       sizes, {}, {})
     handover = {f"handover.{name}": width for name, width in model.handover().items()}
     inputs = {"tokens": "state", "state": "state", "caches": tuple(caches),
               "handover": tuple(View(name, (1, width), width) for name, width in handover.items())}
@@ -124,28 +129,23 @@ def lower_steps(module: tvm.IRModule, model, weights: list[Weight], caches: list
         return StepLowering(step, module[step], names, inputs, results, lowering).launches
 
     vocabulary = model.config.vocab_size
-    sample = sample_launches(vocabulary, sizes)
+    block = shape_for(vocabulary).rows
+    sample = [Launch(sample_kernel(vocabulary, block), ("logits", "peaks", "state"))]
     steps = {f"prefill_{chunk}": lower(f"prefill_{chunk}", list(handover)) for chunk in chunks}
     steps |= {"tail": lower("tail", ["logits"]), "sample": sample, "decode": lower("decode", ["logits"]) + sample}
     steps, scratch = plan_memory(steps, sizes)
-    buffers = [Buffer("state", "state", 4 * state_words(max(chunks))), Buffer("logits", "logits", 4 * vocabulary)]
+    buffers = [Buffer("state", "state", 4 * state_words(max(chunks))), Buffer("logits", "logits", 4 * vocabulary),
+               Buffer("peaks", "activation", 4 * ceil_div(vocabulary, block))]
     buffers += [buffer for weight in weights for buffer in weight.buffers()]
     buffers += [Buffer(name, "weight", table.nbytes) for name, table in lowering.constants.items()]
+    buffers += [Buffer(name, "weight", 4 * pack_values(parts, weights)) for name, parts in lowering.packs.items()]
     buffers += [buffer for plan in caches for buffer in plan.buffers()]
     buffers += [Buffer(name, "activation", 4 * width) for name, width in handover.items()] + scratch
     bound = {name for launches in steps.values() for launch in launches for name in launch.buffers}
     placed = tuple(Table(table.shape[0], tuple(buffer.name for buffer in table.buffers() if buffer.name in bound), lowering.part(table.name, table.shape[0]))
                    for table in tables)
-    return Program({buffer.name: buffer for buffer in buffers if buffer.name in bound}, steps, chunks, context, lowering.constants, placed)
-
-
-def sample_launches(vocabulary: int, sizes: dict[str, int]) -> list[Launch]:
-    """From `logits` to the next token and the advanced state; `sizes` receives the scratch values."""
-    blocks = ceil_div(vocabulary, BLOCK)
-    sizes |= {"sample.threshold": 4, "sample.best": 4 * blocks, "sample.token": 4 * blocks}
-    return [Launch(threshold_kernel(vocabulary), ("logits", "state", "sample.threshold")),
-            Launch(choose_kernel(vocabulary), ("logits", "state", "sample.threshold", "sample.best", "sample.token")),
-            Launch(advance_kernel(vocabulary), ("sample.best", "sample.token", "state"))]
+    return Program({buffer.name: buffer for buffer in buffers if buffer.name in bound}, steps, chunks, context, lowering.constants, placed,
+                   lowering.packs)
 
 
 def write_dump(folder: Path | None, name: str, text: Callable[[], str]) -> None:

@@ -52,6 +52,10 @@ class Weight:
         sizes = {"data": data, "scale": scale, "steps": 4 * self.rounding.words if self.rounding else 0}
         return [Buffer(f"{self.name}.{part}", "weight", size) for part, size in sizes.items() if size]
 
+    def values(self) -> np.ndarray:
+        """A vector's values, float32."""
+        return np.concatenate([tensor.values().reshape(-1) for tensor in self.tensors]).astype(np.float32, copy=False)
+
     def steps(self) -> np.ndarray:
         """What the buffer of activation steps holds (compiler/kernels/rounding.py)."""
         first_rows = [0, *accumulate(tensor.row_count for tensor in self.tensors[:-1])]
@@ -104,3 +108,24 @@ def find_tensors(checkpoint: Checkpoint, sources: list[str], shape: tuple[int, .
         raise GemletError(f"{checkpoint.path}: expected {' + '.join(sources)} to be {shape} together, found {found}. "
                           "Check that the config belongs to these weights.")
     return tensors
+
+
+STEPS = ".steps"
+
+
+def pack_values(parts: tuple[str | float, ...], weights: list[Weight]) -> int:
+    """Float32 values of a buffer that joins vectors (by name; a matrix's table of activation steps as NAME.steps) and numbers, padded to
+    a multiple of four."""
+    named = {weight.name: weight for weight in weights}
+    counts = [1 if not isinstance(part, str) else named[part.removesuffix(STEPS)].rounding.words if part.endswith(STEPS) else named[part].count
+              for part in parts]
+    return -(-sum(counts) // 4) * 4
+
+
+def pack(parts: tuple[str | float, ...], weights: list[Weight]) -> np.ndarray:
+    """The contents of such a buffer, float32."""
+    named = {weight.name: weight for weight in weights}
+    values = [np.array([part], np.float32) if not isinstance(part, str)
+              else named[part.removesuffix(STEPS)].steps() if part.endswith(STEPS) else named[part].values() for part in parts]
+    joined = np.concatenate(values)
+    return np.pad(joined, (0, -len(joined) % 4))

@@ -1,7 +1,7 @@
 """Numpy twins of the kernels of a mixture of experts, float64."""
 import numpy as np
 
-from .twins import gelu
+from .twins import gelu, rms_norm
 
 
 def route(scores: np.ndarray, per_expert: np.ndarray, chosen: int) -> tuple[np.ndarray, np.ndarray]:

@@ -9,6 +9,7 @@ from ..state import STATE
 from .kernel import TILE, Kernel, Parameter, exact, number_name
 from .position import row_position, slot_of
 from .rope import DIGIT, rotate
+from .workgroup_sum import workgroup_sum
 
 THREADS = 64
 
@@ -22,24 +23,19 @@ def kv_append_kernel(tokens: int, kv_heads: int, head_size: int, stride: int, k_
     the state's `length` write nothing.
     """
     vectors, half = head_size // 4, head_size // 8
-    turn = rotate(head_size)
+    turn, total = rotate(head_size), workgroup_sum(THREADS)
     name = (f"kv_append_m{tokens}_h{kv_heads}_d{head_size}_s{stride}_k{k_offset}_v{v_offset}"
             + (f"_ring{ring}" if ring else "") + ("_knorm" if k_norm else "") + ("_vnorm" if v_norm else "")
             + (f"_{number_name('eps', eps)}" if k_norm or v_norm else ""))
 
     @T.inline
     def inverse_rms(X, start, partial, tx, out):
-        total: T.float32 = T.float32(0)
+        square: T.float32 = T.float32(0)
         for i in T.serial(T.truncdiv(vectors - tx + THREADS - 1, THREADS)):
             x: T.float32x4 = X[start + i * THREADS + tx]
-            total = total + T.call_pure_extern("float32", "dot", x, x)
-        T.tvm_storage_sync("shared")
-        partial[tx] = total
-        T.tvm_storage_sync("shared")
-        total = T.float32(0)
-        for i in T.serial(THREADS):
-            total = total + partial[i]
-        out[0] = T.float32(1) / T.sqrt(total / T.float32(head_size) + exact(eps))
+            square = square + T.call_pure_extern("float32", "dot", x, x)
+        total(partial, square, out, tx)
+        out[0] = T.float32(1) / T.sqrt(out[0] / T.float32(head_size) + exact(eps))
 
     @T.jit
     def func(X: T.Buffer((tokens * stride // 4,), "float32x4"), G: T.Buffer((vectors,), "float32x4"),
@@ -51,12 +47,12 @@ def kv_append_kernel(tokens: int, kv_heads: int, head_size: int, stride: int, k_
                 for tx in T.thread_binding(THREADS, thread="threadIdx.x"):
                     partial = T.alloc_buffer((THREADS,), "float32", scope="shared")
                     factor = T.alloc_buffer((1,), "float32", scope="local")
-                    turned = T.alloc_buffer((1,), "float32x4", scope="local")
-                    position: T.int32 = row_position(STATE_WORDS, m, tokens)
+                    turned = T.alloc_buffer((2,), "float32x4", scope="local")
+                    position: T.int32 = row_position(STATE_WORDS, m)
                     slot: T.int32 = slot_of(position, ring)
                     k_start: T.int32 = (m * stride + k_offset) // 4 + head * vectors
                     v_start: T.int32 = (m * stride + v_offset) // 4 + head * vectors
-                    if tokens == 1 or m < STATE_WORDS[STATE["length"]]:
+                    if m < STATE_WORDS[STATE["length"]]:
                         factor[0] = T.float32(1)
                         if k_norm:
                             inverse_rms(X, k_start, partial, tx, factor)
@@ -68,10 +64,9 @@ def kv_append_kernel(tokens: int, kv_heads: int, head_size: int, stride: int, k_
                                 low = low * G[at]
                                 high = high * G[half + at]
                             key: T.int32 = ((slot // TILE * kv_heads + head) * vectors + at) * TILE + slot % TILE
-                            turn(TABLE, low, high, at, position, 0, turned)
+                            turn(TABLE, low, high, at, position, turned)
                             K[key] = turned[0]
-                            turn(TABLE, low, high, at, position, 1, turned)
-                            K[key + half * TILE] = turned[0]
+                            K[key + half * TILE] = turned[1]
                         factor[0] = T.float32(1)
                         if v_norm:
                             inverse_rms(X, v_start, partial, tx, factor)

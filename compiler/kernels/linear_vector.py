@@ -1,107 +1,176 @@
 """Matrix-vector product y = W x with quantized W: the work of a decoded token.
 
-A thread owns a row of a tile of 32 (neighbouring threads load neighbouring 16 bytes); `splits` groups of threads share
-the columns and add their parts in workgroup memory once. The RMS norm of x, where one precedes the product, rides
-along: W (x * g) / rms(x), so each thread adds up the squares it passes anyway. Where x is rounded, the norm has to be
-known before: then a workgroup's threads find it together first.
+A thread owns rows of tiles of 32 (neighbouring threads load neighbouring 16 bytes). The threads of a workgroup first make x
+together (compiler/kernels/vector_input.py), which all of them then read; where the rows alone would not fill a GPU, `splits`
+groups of threads share the columns and add their parts once.
 """
+from dataclasses import dataclass
+
 from tvm.script import tirx as T
 
 from .dequantize import WeightLayout
 from .epilogue import gelu, softcap
-from .kernel import TILE, Kernel, ceil_div, exact
-from .linear_common import linear_name, linear_parameters, row_of
+from .kernel import TILE, Kernel, Parameter, ceil_div
+from .linear_common import linear_name, row_of
 from .rounding import Rounding, rounded, step_size, whole_steps
-from .vector_tile import add_group, inverse_rms, sum_splits
-
-# Rows enough to fill a GPU without sharing the columns out: then no thread waits at a barrier, and each takes four
-# rows, so that a load of x serves four products.
-ROWS_WITHOUT_SPLIT = 16384
-ROW_TILES_WITHOUT_SPLIT = 4
-SPLITS = 4
+from .vector_input import StagedInput, VectorInput
+from .vector_tile import add_group, sum_splits
 
 
-def linear_vector(rows: int, columns: int, format: str, x_offset: int = 0, norm_eps: float | None = None,
-                  epilogue: str = "none", cap: float = 0.0, rounding: Rounding | None = None) -> Kernel:
-    """y[N] = epilogue(W[N, K] norm(x[K])), all activations float32.
+@dataclass(frozen=True)
+class Shape:
+    """row_tiles: tiles of 32 rows that a thread has a row of. row_groups: groups of threads with rows of their own, `splits`: with
+    columns of their own; a workgroup has 32 * row_groups * splits threads."""
 
-    x_offset: where x starts in its buffer, in values (a multiple of 4). norm_eps: RMS-norm x with a weight G first.
-    epilogue: `gated`: W holds 2 N rows, y = gelu(first half) * second half; `gated_by`: y = gelu(W x) * E from value
-    PLACE[0] on, so that layers which read different parts of E share the kernel; `softcap`: y = cap * tanh(W x / cap).
-    rounding: x (after the norm) and W x (before the epilogue) are rounded to the steps in A.
+    row_tiles: int = 1
+    row_groups: int = 1
+    splits: int = 4
+
+    @property
+    def rows(self) -> int:
+        """Rows of y that a workgroup computes."""
+        return TILE * self.row_tiles * self.row_groups
+
+    @property
+    def threads(self) -> int:
+        return TILE * self.row_groups * self.splits
+
+
+# Rows enough to fill a GPU without sharing the columns out: no thread waits for another's part, and a load of x serves four rows.
+MANY_ROWS = 16384
+FOR_MANY_ROWS = Shape(row_tiles=4, row_groups=4, splits=1)
+
+
+def shape_for(rows: int) -> Shape:
+    """How the product of a matrix with `rows` rows of y is cut up."""
+    return FOR_MANY_ROWS if rows >= MANY_ROWS else Shape()
+
+
+def linear_vector(rows: int, columns: int, format: str, source: VectorInput = VectorInput(), epilogue: str = "none", cap: float = 0.0,
+                  rounding: Rounding | None = None, peaks: bool = False) -> Kernel:
+    """y[N] = epilogue(W[N, K] x[K]), x made from `source`; all activations float32.
+
+    epilogue: `gated`: W holds 2 N rows, y = gelu(first half) * second half; `gated_by`: y = gelu(W x) * E from a value on that V
+    tells, so that layers which read different parts of E share the kernel; `softcap`: y = cap * tanh(W x / cap). rounding: x and
+    W x (before the epilogue) are rounded to the steps in V. peaks: the last product of a step: PEAKS[i] is the largest of the y of
+    workgroup i, and H is left out, since nothing reads the residual stream after it.
+    V: the gains of `source`, then the numbers it needs, the place in E and the table of steps, each where there is one.
     """
     gated = epilogue == "gated"
     layout = WeightLayout(2 * rows if gated else rows, columns, format)
     products = 2 if gated else 1
-    large = rows >= ROWS_WITHOUT_SPLIT
-    row_tiles = ROW_TILES_WITHOUT_SPLIT if large else 1
-    splits = 1 if large else min(SPLITS, layout.groups)
-    slots = row_tiles * products
-    norm = norm_eps is not None
-    rounds = rounding is not None
-    norm_first, squares_ride_along = norm and rounds, norm and not rounds
-    sums = slots + (1 if squares_ride_along else 0)
-    row_at = row_of(rows, row_tiles, products)
-    prepared = "no" if not rounds else "once" if rounding.one_input else "by_slot"
-    add, total = add_group(layout, slots, squares_ride_along, prepared), sum_splits(splits, sums, TILE)
-    find_rms = inverse_rms(splits * TILE, columns, x_offset // 4, norm_eps) if norm_first else None
-    words = rounding.words if rounds else 1
-    blocks = ceil_div(rows, TILE * row_tiles)
-    name = linear_name("linear_vector", rows, columns, format, norm_eps, epilogue, cap, rounding, x=x_offset)
+    shape = shape_for(rows)
+    threads, row_groups, splits = shape.threads, shape.row_groups, shape.splits
+    slots = shape.row_tiles * products
+    stores = source.residual is not None and not peaks
+    staged_input = StagedInput(source, columns, layout.groups * layout.group, threads, stores)
+    chunk_groups = staged_input.chunk // layout.group
+    row_at = row_of(rows, shape.row_tiles, products)
+    apart = rounding is not None and not rounding.one_input
+    add, total = add_group(layout, slots, padded=True), sum_splits(splits, row_groups, slots)
+    prepare = staged_input.prepare()
+    first_place = 1 if source.scale == "tensor" else 0
+    first_step = first_place + (1 if epilogue == "gated_by" else 0)
+    numbers_used = first_step + (rounding.words if rounding else 0)
+    number_vectors = ceil_div(numbers_used, 4)
+    v_vectors = source.gains * (columns // 4) + number_vectors
+    partial_size = max(threads * (slots if splits > 1 else 1), source.heads * source.splits)
+    x_values = columns * source.splits if source.heads else source.offset + columns
+    blocks = ceil_div(rows, shape.rows)
+    name = "_".join(filter(None, (linear_name("linear_vector", rows, columns, format, None, epilogue, cap, rounding), source.name, "peaks" if peaks else "")))
 
-    def prepare(G, factor, x, vector, step):
-        return whole_steps(x * G[vector] * T.Broadcast(factor[0], 4) if norm else x, step)
+    class Steps:
+        """The table of compiler/kernels/rounding.py as it lies among the numbers."""
+
+        def __init__(self, numbers):
+            self.numbers = numbers
+
+        def __getitem__(self, index):
+            return self.numbers[first_step + index]
+
+    def rounding_of_all(steps):
+        """How x is rounded while it is staged, or None."""
+        return (lambda x: whole_steps(x, rounding.input_step(steps, 0))) if rounding is not None and not apart else None
+
+    def rounding_by_row(steps, row):
+        """How each slot rounds x for itself, or None."""
+        return (lambda x, slot: whole_steps(x, rounding.input_step(steps, row(slot)))) if apart else None
+
+    @T.inline
+    def load_numbers(V, numbers):
+        for i in T.unroll(number_vectors):
+            numbers[T.Ramp(i * 4, 1, 4)] = V[source.gains * (columns // 4) + i]
+
+    @T.inline
+    def store_peak(PEAKS, partial, best, block, thread):
+        partial[thread] = best
+        T.tvm_storage_sync("shared")
+        if thread == 0:
+            for i in T.serial(threads):
+                best = T.max(best, partial[i])
+            PEAKS[block] = best
 
     @T.jit
-    def func(W: T.Buffer((layout.data_units,), "uint32x4"), S: T.Buffer((layout.scale_total,), "uint32"), A: T.Buffer((words,), "float32"),
-             X: T.Buffer(((x_offset + columns) // 4,), "float32x4"), G: T.Buffer((columns // 4,), "float32x4"),
-             E: T.Buffer((rows,), "float32"), PLACE: T.Buffer((1,), "int32"), Y: T.Buffer((rows,), "float32")):
+    def func(W: T.Buffer((layout.data_units,), "uint32x4"), S: T.Buffer((layout.scale_total,), "uint32"),
+             X: T.Buffer((x_values // 4,), "float32x4"), STATS: T.Buffer((max(1, 2 * source.heads * source.splits),), "float32"),
+             M: T.Buffer((columns // 4,), "float32x4"), R: T.Buffer((columns // 4,), "float32x4"), V: T.Buffer((max(1, v_vectors),), "float32x4"),
+             E: T.Buffer((rows,), "float32"), Y: T.Buffer((rows,), "float32"), H: T.Buffer((columns // 4,), "float32x4"),
+             PEAKS: T.Buffer((blocks,), "float32")):
         T.func_attr({"global_symbol": name, "tirx.noalias": True})
         for bx in T.thread_binding(blocks, thread="blockIdx.x"):
-            for ty in T.thread_binding(splits, thread="threadIdx.y"):
+            for ty in T.thread_binding(row_groups * splits, thread="threadIdx.y"):
                 for tx in T.thread_binding(TILE, thread="threadIdx.x"):
-                    acc = T.alloc_buffer((sums,), "float32", scope="local")
-                    factor = T.alloc_buffer((1,), "float32", scope="local")
-                    steps = T.alloc_buffer((slots,), "float32", scope="local")
-                    for i in T.unroll(sums):
+                    staged = T.alloc_buffer((staged_input.chunk // 4,), "float32x4", scope="shared")
+                    partial = T.alloc_buffer((partial_size,), "float32", scope="shared")
+                    acc = T.alloc_buffer((slots,), "float32", scope="local")
+                    factors = T.alloc_buffer((4,), "float32", scope="local")
+                    numbers = T.alloc_buffer((max(4, 4 * number_vectors),), "float32", scope="local")
+                    thread: T.int32 = ty * TILE + tx
+                    tile_group: T.int32 = bx * row_groups + ty // splits
+                    split: T.int32 = ty % splits
+                    # In use from here on: else TVM might give it the memory of `staged`, which has another type.
+                    partial[thread] = T.float32(0)
+                    for i in T.unroll(slots):
                         acc[i] = T.float32(0)
-                    if rounds:
-                        for i in T.unroll(slots):
-                            steps[i] = rounding.input_step(A, row_at(bx, i) + tx)
-                    if norm_first:
-                        squares = T.alloc_buffer((splits * TILE,), "float32", scope="shared")
-                        find_rms(X, squares, factor, ty * TILE + tx)
-                    for i in T.serial(ceil_div(layout.groups, splits)):
-                        group: T.int32 = i * splits + ty
-                        if layout.groups % splits == 0:
-                            add(W, S, X, G, acc, lambda slot: row_at(bx, slot) + tx, x_offset // 4, group,
-                                lambda x, vector, slot: prepare(G, factor, x, vector, steps[slot]))
-                        else:
-                            if group < layout.groups:
-                                add(W, S, X, G, acc, lambda slot: row_at(bx, slot) + tx, x_offset // 4, group,
-                                lambda x, vector, slot: prepare(G, factor, x, vector, steps[slot]))
+                    load_numbers(V, numbers)
+                    steps = T.meta_var(Steps(numbers))
+                    prepare(X, M, R, V, H, STATS, numbers, factors, partial, bx, thread)
+                    stage = T.meta_var(staged_input.stage(rounding_of_all(steps)))
+                    for chunk in T.serial(staged_input.chunks):
+                        stage(X, M, R, V, numbers, factors, partial, staged, chunk, thread)
+                        for i in T.serial(ceil_div(chunk_groups, splits)):
+                            in_chunk: T.int32 = i * splits + split
+                            if in_chunk < chunk_groups and chunk * chunk_groups + in_chunk < layout.groups:
+                                add(W, S, staged, acc, lambda slot: row_at(tile_group, slot) + tx, in_chunk * layout.vectors,
+                                    chunk * chunk_groups + in_chunk, rounding_by_row(steps, lambda slot: row_at(tile_group, slot) + tx))
                     if splits > 1:
-                        partial = T.alloc_buffer((splits * TILE * sums,), "float32", scope="shared")
-                        total(acc, partial, ty, tx)
-                    if squares_ride_along:
-                        inverse_rms: T.float32 = T.float32(1) / T.sqrt(acc[slots] / T.float32(columns) + exact(norm_eps))
+                        total(acc, partial, ty // splits, split, tx)
+                    if rounding is not None:
                         for i in T.unroll(slots):
-                            acc[i] = acc[i] * inverse_rms
-                    if rounds:
-                        for i in T.unroll(slots):
-                            acc[i] = rounded(acc[i] * step_size(steps[i]), rounding.output_step(A, row_at(bx, i) + tx))
-                    for i in T.unroll(row_tiles):
-                        row: T.int32 = (bx * row_tiles + i) * TILE + tx
-                        if ty == 0 and row < rows:
+                            row = T.meta_var(row_at(tile_group, i) + tx)
+                            acc[i] = rounded(acc[i] * step_size(rounding.input_step(steps, row)), rounding.output_step(steps, row))
+                    best = T.alloc_buffer((1,), "float32", scope="local")
+                    best[0] = T.float32(-3.0e38)
+                    for i in T.unroll(shape.row_tiles):
+                        row: T.int32 = (tile_group * shape.row_tiles + i) * TILE + tx
+                        if split == 0 and row < rows:
                             y = T.meta_var(acc[i * products])
                             if gated:
                                 Y[row] = gelu(y) * acc[i * products + 1]
                             elif epilogue == "gated_by":
-                                Y[row] = gelu(y) * E[PLACE[0] + row]
+                                Y[row] = gelu(y) * E[T.Cast("int32", numbers[first_place]) + row]
                             elif epilogue == "softcap":
                                 Y[row] = softcap(y, cap)
                             else:
                                 Y[row] = y
+                            if peaks:
+                                best[0] = T.max(best[0], Y[row])
+                    if peaks:
+                        T.tvm_storage_sync("shared")
+                        store_peak(PEAKS, partial, best[0], bx, thread)
 
-    return Kernel(name, func, (blocks, 1), linear_parameters(layout.has_scale, norm, epilogue, 4 * columns, 4 * rows, rounds),
-                  layout.rows * columns)
+    present = [(Parameter("W"), True), (Parameter("S"), layout.has_scale), (Parameter("X", bytes_moved=4 * (x_values - source.offset)), True),
+               (Parameter("STATS"), source.heads > 0), (Parameter("M"), source.branches is not None), (Parameter("R"), source.residual is not None),
+               (Parameter("V"), v_vectors > 0), (Parameter("E", bytes_moved=4 * rows), epilogue == "gated_by"), (Parameter("Y", written=True), True),
+               (Parameter("H", written=True), stores), (Parameter("PEAKS", written=True), peaks)]
+    return Kernel(name, func, (blocks, 1), tuple(parameter for parameter, wanted in present if wanted), layout.rows * columns)

@@ -4,19 +4,13 @@ from tvm.script import tirx as T
 from ..state import STATE
 
 
-def row_position(state, row, tokens: int):
-    """Position of row `row` of a step of `tokens` tokens.
-
-    A step of one token works on the last token of the chunk: in `decode` that is the only one, in `tail` the one whose
-    logits are wanted.
-    """
-    if tokens == 1:
-        return state[STATE["position"]] + state[STATE["length"]] - 1
+def row_position(state, row):
+    """Position of row `row` of a chunk."""
     return state[STATE["position"]] + row
 
 
 def end_position(state):
-    """Position of the chunk's last token."""
+    """Position of the chunk's last token: of the only one in `decode`, of the one whose logits are wanted in `tail`."""
     return state[STATE["position"]] + state[STATE["length"]] - T.int32(1)
 
 

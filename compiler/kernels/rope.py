@@ -29,22 +29,23 @@ def rope_table(frequencies: np.ndarray, context: int) -> np.ndarray:
 
 
 def rotate(head_size: int):
-    """Inline (table, low, high: float32x4, i, position, half): the rotated vector i of one half of a head.
+    """Inline (table, low, high: float32x4, i, position, out: local float32x4[2]): the rotated vectors i of both halves of a head.
 
-    low and high are the vectors i of the two halves of the head (rotate_half pairs them); half 0 gives
-    low cos - high sin, half 1 gives high cos + low sin, stored in out[0].
+    low and high are the vectors i of the two halves (rotate_half pairs them): low cos - high sin, and high cos + low sin.
     """
     row = head_size // 4
 
     @T.inline
-    def turn(table, low, high, i, position, half, out):
-        fine = T.meta_var(position % DIGIT * row + i * 2)
-        coarse = T.meta_var((position // DIGIT + DIGIT) * row + i * 2)
-        cosine: T.float32x4 = table[fine] * table[coarse] - table[fine + 1] * table[coarse + 1]
-        sine: T.float32x4 = table[fine + 1] * table[coarse] + table[fine] * table[coarse + 1]
-        if half == 0:
-            out[0] = low * cosine - high * sine
-        else:
-            out[0] = high * cosine + low * sine
+    def turn(table, low, high, i, position, out):
+        fine: T.int32 = position % DIGIT * row + i * 2
+        coarse: T.int32 = (position // DIGIT + DIGIT) * row + i * 2
+        fine_cosine: T.float32x4 = table[fine]
+        fine_sine: T.float32x4 = table[fine + 1]
+        coarse_cosine: T.float32x4 = table[coarse]
+        coarse_sine: T.float32x4 = table[coarse + 1]
+        cosine: T.float32x4 = fine_cosine * coarse_cosine - fine_sine * coarse_sine
+        sine: T.float32x4 = fine_sine * coarse_cosine + fine_cosine * coarse_sine
+        out[0] = low * cosine - high * sine
+        out[1] = high * cosine + low * sine
 
     return turn

@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from ..state import MAX_STOP_TOKENS, OUTPUT_RING, STATE
-from .sample import BLOCK, LOWEST
+from .sample import LOWEST
 
 
 def gelu(x: np.ndarray) -> np.ndarray:
@@ -147,23 +147,19 @@ def noisy(logits: np.ndarray, temperature: float, seed: int, position: int) -> n
     return np.asarray(logits, np.float64) / temperature + noise
 
 
-def choose(logits: np.ndarray, temperature: float, lowest: float, seed: int, position: int) -> tuple[np.ndarray, np.ndarray]:
-    """Best value and token of each block of BLOCK logits [V]; LOWEST and V where no logit reaches `lowest`."""
-    scores = np.where(logits >= lowest, noisy(logits, temperature, seed, position), -np.inf)
-    best, tokens = [], []
-    for start in range(0, len(logits), BLOCK):
-        block = scores[start : start + BLOCK]
-        winner = int(np.argmax(block))
-        found = block[winner] > -np.inf
-        best.append(block[winner] if found else LOWEST)
-        tokens.append(start + winner if found else len(logits))
-    return np.array(best), np.array(tokens)
+def block_peaks(logits: np.ndarray, block: int) -> np.ndarray:
+    """[V] -> the largest of each `block` consecutive logits, [ceil(V / block)], of the same dtype."""
+    return np.maximum.reduceat(logits, np.arange(0, len(logits), block))
 
 
-def advance(best: np.ndarray, tokens: np.ndarray, state: np.ndarray) -> np.ndarray:
-    """State words, int32, after the best block's token was drawn (docs/artifact.md, "State words")."""
+def choose(logits: np.ndarray, temperature: float, lowest: float, seed: int, position: int) -> int:
+    """The token that is drawn for `position` from the logits [V] of at least `lowest`; of equal ones the first."""
+    return int(np.argmax(np.where(logits >= lowest, noisy(logits, temperature, seed, position), -np.inf)))
+
+
+def advance(token: int, state: np.ndarray) -> np.ndarray:
+    """State words, int32, after `token` was drawn (docs/artifact.md, "State words")."""
     state = state.copy()
-    token = min(tokens[best == best.max()])
     state[STATE["output"] + state[STATE["generated"]] % OUTPUT_RING] = token
     state[STATE["tokens"]] = token
     state[STATE["position"]] += state[STATE["length"]]
@@ -172,3 +168,11 @@ def advance(best: np.ndarray, tokens: np.ndarray, state: np.ndarray) -> np.ndarr
     stop = state[STATE["stop"] : STATE["stop"] + MAX_STOP_TOKENS][: state[STATE["stop_count"]]]
     state[STATE["finished"]] |= int(token in stop)
     return state
+
+
+def sample(logits: np.ndarray, state: np.ndarray) -> np.ndarray:
+    """State words, int32, after a token was drawn from the logits [V] by the state's sampling parameters."""
+    temperature, top_p, min_p = (float(state[STATE[name]].view(np.float32)) for name in ("temperature", "top_p", "min_p"))
+    lowest = threshold(logits, temperature, int(state[STATE["top_k"]]), top_p, min_p)
+    drawn_for = int(state[STATE["position"]] + state[STATE["length"]])
+    return advance(choose(logits, temperature, lowest, int(state[STATE["seed"]].view(np.uint32)), drawn_for), state)

@@ -33,7 +33,7 @@ def fuse_epilogue(module: tvm.IRModule) -> tvm.IRModule:
     tanh(product / c) * c -> `softcap`."""
 
     def with_epilogue(linear, type, epilogue, cap=0.0, other=None):
-        return make("linear", type, x=linear["x"], weight=linear["weight"], other=other, eps=0.0, epilogue=epilogue, cap=cap)
+        return make("linear", type, x=linear["x"], weight=linear["weight"], other=other, epilogue=epilogue, cap=cap)
 
     def rule(call, definition):
         if not is_op(call, "multiply"):

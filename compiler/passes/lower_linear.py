@@ -14,6 +14,6 @@ def lower_linear(module: tvm.IRModule) -> tvm.IRModule:
         transposed = definition(call.args[1])
         if not is_op(transposed, "permute_dims"):
             return None
-        return make("linear", call.ty, x=call.args[0], weight=transposed.args[0], eps=0.0, epilogue="none", cap=0.0)
+        return make("linear", call.ty, x=call.args[0], weight=transposed.args[0], epilogue="none", cap=0.0)
 
     return rewrite_calls(module, rule)

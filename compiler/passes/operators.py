@@ -27,12 +27,21 @@ SCHEMAS = {
     "experts_gated": Schema(("x", "weight", "routing")),
     "experts_sum": Schema(("x", "weight", "routing")),
     "last_row": Schema(("x", "state")),
-    # * y = epilogue(norm(x) weight^T); eps 0: no norm. Epilogues: compiler/kernels/epilogue.py.
-    "linear": Schema(("x", "weight", "norm_weight", "other"), ("eps", "epilogue", "cap")),
+    # * y = epilogue(x weight^T). Epilogues: compiler/kernels/epilogue.py.
+    "linear": Schema(("x", "weight", "other"), ("epilogue", "cap")),
+    # * linear for one token, with all that makes its x (compiler/kernels/vector_input.py); heads: of an attention in parts, else 0.
+    # Two results where there is a residual: y, and the residual stream after x joined it.
+    "vector_linear": Schema(("x", "weight", "other", "branch", "first_norm_weight", "branch_norm_weight", "residual", "residual_norm_weight",
+                             "output_scale", "norm_weight"), ("epilogue", "cap", "eps", "factor", "norm_factor", "heads")),
     # * y = (residual + rms_norm(input_scale x) weight) * output_scale; output_scale a tensor or, where absent, `factor`.
     "norm": Schema(("x", "weight", "residual", "output_scale"), ("eps", "input_scale", "factor")),
     # * kv_append with K normed and rotated and V normed (v_norm 1) on the way; an absent k_norm_weight: no norm of K.
     "norm_rope_kv_append": Schema(("cache", "k", "v", "state", "k_norm_weight"), ("eps", "theta", "fraction", "v_norm")),
+    # * attend for one token, with Q normed and rotated on the way, in parts that the next product adds up. Where k is there, it and v are the
+    # token's own, and join the cache here, as in norm_rope_kv_append. Results: the parts [splits, H * D], and the cache.
+    "attend_parts": Schema(("q", "cache", "state", "q_norm_weight", "k", "v", "k_norm_weight"), ("window", "scale", "eps", "theta", "fraction", "v_norm")),
+    # * experts_gated for one token, with the norm of x and the choice of the experts on the way. Results: the gated rows, and the routing.
+    "routed_experts_gated": Schema(("x", "weight", "scores", "per_expert_scale", "norm_weight"), ("eps", "chosen")),
     # * attend with Q normed and rotated on the way.
     "norm_rope_attend": Schema(("q", "cache", "state", "q_norm_weight"), ("window", "scale", "blocks", "eps", "theta", "fraction")),
 }
@@ -40,12 +49,15 @@ SCHEMAS = {
 
 @dataclass(frozen=True)
 class Operator:
-    """A parsed call: `op.tensors["x"]` is an expression or None, `op.attributes["eps"]` a Python number or string."""
+    """A parsed call: `op.tensors["x"]` is an expression or None, `op.attributes["eps"]` a Python number or string.
+
+    type: of the result, or of all of them as a tuple.
+    """
 
     name: str
     tensors: dict[str, relax.Expr | None]
     attributes: dict[str, float | int | str]
-    type: relax.TensorType
+    type: relax.TensorType | relax.TupleType
 
     def __getitem__(self, key: str):
         return self.tensors[key] if key in self.tensors else self.attributes[key]
@@ -72,8 +84,8 @@ def python_value(name: str, key: str, value):
     raise GemletError(f"operator {name}: attribute {key} is {value}, expected a constant")
 
 
-def make(name: str, type: relax.TensorType, **values) -> relax.Call:
-    """The call of an operator; tensors left out are absent, attributes must all be given."""
+def make(name: str, type: relax.TensorType | list[relax.TensorType], **values) -> relax.Call:
+    """The call of an operator; tensors left out are absent, attributes must all be given. type: a list for several results."""
     schema = SCHEMAS[name]
     unknown = set(values) - {*schema.tensors, *schema.attributes}
     missing = set(schema.attributes) - set(values)

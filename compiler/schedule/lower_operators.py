@@ -2,7 +2,8 @@
 from functools import cache
 
 from ..errors import GemletError
-from ..kernels.attention import attention_kernel
+from ..kernels.attention_matrix import attention_matrix
+from ..kernels.attention_vector import OwnKeyValue, attention_vector
 from ..kernels.embed import embed_kernel, last_row_kernel
 from ..kernels.experts_matrix import experts_matrix, weighted_sum_kernel
 from ..kernels.experts_vector import experts_gated_vector, experts_sum_vector
@@ -10,15 +11,18 @@ from ..kernels.kv_append import kv_append_kernel
 from ..kernels.linear_matrix import linear_matrix
 from ..kernels.linear_vector import linear_vector
 from ..kernels.norm import norm_kernel
+from ..kernels.rotate_queries import rotate_queries_kernel
 from ..kernels.route import group_kernel, route_kernel
+from ..kernels.vector_input import VectorInput
 from ..quantize import format_named
+from .kv_plan import CachePlan
 from .lower_step import StepLowering, View
 
 # The same shapes give the same kernel object, within a step and between steps.
-(attention_kernel, embed_kernel, experts_gated_vector, experts_matrix, experts_sum_vector, group_kernel, kv_append_kernel,
- last_row_kernel, linear_matrix, linear_vector, norm_kernel, route_kernel, weighted_sum_kernel) = map(cache, (
-    attention_kernel, embed_kernel, experts_gated_vector, experts_matrix, experts_sum_vector, group_kernel, kv_append_kernel,
-    last_row_kernel, linear_matrix, linear_vector, norm_kernel, route_kernel, weighted_sum_kernel))
+(attention_matrix, attention_vector, embed_kernel, experts_gated_vector, experts_matrix, experts_sum_vector, group_kernel, kv_append_kernel,
+ last_row_kernel, linear_matrix, linear_vector, norm_kernel, rotate_queries_kernel, route_kernel, weighted_sum_kernel) = map(cache, (
+    attention_matrix, attention_vector, embed_kernel, experts_gated_vector, experts_matrix, experts_sum_vector, group_kernel, kv_append_kernel,
+    last_row_kernel, linear_matrix, linear_vector, norm_kernel, rotate_queries_kernel, route_kernel, weighted_sum_kernel))
 
 
 def weight_buffers(step: StepLowering, weight: str) -> tuple[str, list[str]]:
@@ -36,7 +40,7 @@ def dense(view: View) -> str:
 
 def lower_embed(step: StepLowering, op, variable) -> View:
     vocabulary, width = (int(extent) for extent in op["weight"].ty.shape)
-    out = step.new_value(variable, [int(extent) for extent in op.type.shape])
+    out = step.new_value(variable, op.type)
     weight = step.values[op["weight"]]
     is_table = weight in step.context.tables
     format, buffers = weight_buffers(step, weight)
@@ -46,26 +50,46 @@ def lower_embed(step: StepLowering, op, variable) -> View:
 
 
 def lower_linear(step: StepLowering, op, variable) -> View:
-    x, out = step.view(op["x"]), step.new_value(variable, [int(extent) for extent in op.type.shape])
+    x, out = step.view(op["x"]), step.new_value(variable, op.type)
     weight = step.values[op["weight"]]
     format, buffers = weight_buffers(step, weight)
     rounding = step.context.roundings.get(weight)
+    other = None if op["other"] is None else step.view(op["other"])
+    kernel = linear_matrix(x.rows, out.width, x.width, format, x_stride=x.stride, x_offset=x.offset, epilogue=op["epilogue"], cap=op["cap"],
+                           other_stride=other.stride if other else 0, rounding=rounding)
     buffers += [] if rounding is None else [f"{weight}.steps"]
-    norm, other = op["norm_weight"], None if op["other"] is None else step.view(op["other"])
-    shared = dict(x_offset=x.offset, epilogue=op["epilogue"], cap=op["cap"], rounding=rounding)
-    if x.rows == 1:
-        kernel = linear_vector(out.width, x.width, format, norm_eps=None if norm is None else op["eps"], **shared)
-    else:
-        kernel = linear_matrix(x.rows, out.width, x.width, format, x_stride=x.stride, other_stride=other.stride if other else 0, **shared)
-    buffers += [x.buffer] + ([] if norm is None else [step.values[norm]])
-    buffers += [other.buffer, step.context.place(other.offset)] if other else []
-    buffers += [] if x.rows == 1 else ["state"]
-    step.launch(kernel, *buffers, out.buffer)
+    buffers += [x.buffer] + ([other.buffer, step.context.place(other.offset)] if other else [])
+    step.launch(kernel, *buffers, "state", out.buffer)
     return out
 
 
+def lower_vector_linear(step: StepLowering, op, variable):
+    """One result or two, as the operator has; of two only the first where that is the logits, after which nothing reads the other."""
+    types = list(op.type.fields) if op["residual"] is not None else [op.type]
+    outs = [step.new_value(variable, types[0])]
+    is_head = outs[0].buffer == "logits"
+    outs += [] if is_head else [step.new_value(variable, type, 1) for type in types[1:]]
+    x, weight, eps = step.view(op["x"]), step.values[op["weight"]], op["eps"]
+    other = None if op["other"] is None else step.view(op["other"])
+    rounding = step.context.roundings.get(weight)
+    format, buffers = weight_buffers(step, weight)
+    optional = {key: eps for key, tensor in (("branches", "branch"), ("residual", "residual"), ("norm", "norm_weight")) if op[tensor] is not None}
+    source = VectorInput(x.offset, scale=op["factor"] if op["output_scale"] is None else "tensor", norm_factor=op["norm_factor"], heads=op["heads"],
+                         splits=x.rows if op["heads"] else 0, **optional)
+    kernel = linear_vector(outs[0].width, x.width, format, source, op["epilogue"], op["cap"], rounding, peaks=is_head)
+    gains = [step.values[op[key]] for key in ("first_norm_weight", "branch_norm_weight", "residual_norm_weight", "norm_weight") if op[key] is not None]
+    numbers = [] if op["output_scale"] is None else [step.values[op["output_scale"]]]
+    numbers += [] if other is None else [float(other.offset)]
+    numbers += [] if rounding is None else [f"{weight}.steps"]
+    buffers += [x.buffer] + ([f"{x.buffer}.stats"] if op["heads"] else [])
+    buffers += [dense(step.view(op[key])) for key in ("branch", "residual") if op[key] is not None]
+    buffers += step.context.vectors(weight, gains + numbers) + ([] if other is None else [other.buffer])
+    step.launch(kernel, *buffers, *(out.buffer for out in outs), *(["peaks"] if is_head else []))
+    return tuple(outs) if len(types) > 1 else outs[0]
+
+
 def lower_norm(step: StepLowering, op, variable) -> View:
-    x, out = step.view(op["x"]), step.new_value(variable, [int(extent) for extent in op.type.shape])
+    x, out = step.view(op["x"]), step.new_value(variable, op.type)
     residual, scale = op["residual"], op["output_scale"]
     width = out.shape[-1]
     kernel = norm_kernel(out.rows * out.width // width, width, op["eps"], residual is not None, op["input_scale"],
@@ -91,23 +115,46 @@ def lower_kv_append(step: StepLowering, op, variable):
 
 def lower_attend(step: StepLowering, op, variable) -> View:
     plan, q = step.values[op["cache"]], step.view(op["q"])
-    out = step.new_value(variable, [int(extent) for extent in op.type.shape])
-    norm = op["q_norm_weight"]
-    kernel = attention_kernel(q.rows, q.shape[1], plan.kv_heads, plan.head_size, q.stride, q.offset, plan.slots, plan.ring,
-                              op["window"] or None, op["scale"], op["eps"], norm is not None, bool(op["blocks"]))
+    out = step.new_value(variable, op.type)
+    norm, heads, window, blocks = op["q_norm_weight"], q.shape[1], op["window"] or None, bool(op["blocks"])
     table = step.context.rope_table(plan.head_size, op["theta"], op["fraction"])
-    step.launch(kernel, q.buffer, *([] if norm is None else [step.values[norm]]), table, "state", *plan.buffer_names, out.buffer)
+    queries = f"{out.buffer}.queries"
+    step.context.sizes[queries] = 4 * q.rows * q.width
+    rotate = rotate_queries_kernel(q.rows, heads, plan.head_size, q.stride, q.offset, op["scale"], op["eps"], norm is not None)
+    step.launch(rotate, q.buffer, *([] if norm is None else [step.values[norm]]), table, "state", queries)
+    kernel = attention_matrix(q.rows, heads, plan.kv_heads, plan.head_size, plan.slots, plan.ring, window, blocks)
+    step.launch(kernel, queries, "state", *plan.buffer_names, out.buffer)
     return out
 
 
+def lower_attend_parts(step: StepLowering, op, variable) -> tuple[View, CachePlan]:
+    plan, q = step.values[op["cache"]], step.view(op["q"])
+    parts = step.new_value(variable, op.type.fields[0])
+    step.context.sizes[f"{parts.buffer}.stats"] = 4 * 2 * parts.rows * q.shape[1]
+    own, width = None, q.offset + q.width
+    if op["k"] is not None:
+        k, v = step.view(op["k"]), step.view(op["v"])
+        if {k.buffer, v.buffer} != {q.buffer}:
+            raise GemletError(f"step {step.step}: Q ({q}), K ({k}) and V ({v}) must lie in the same rows")
+        own = OwnKeyValue(k.offset, v.offset, op["k_norm_weight"] is not None, bool(op["v_norm"]))
+        width = v.offset + v.width
+    gains = [step.values[op[key]] for key in ("q_norm_weight", "k_norm_weight") if op[key] is not None]
+    kernel = attention_vector(q.shape[1], plan.kv_heads, plan.head_size, width, q.offset, plan.slots, plan.ring, op["window"] or None, op["scale"],
+                              op["eps"], op["q_norm_weight"] is not None, own)
+    table = step.context.rope_table(plan.head_size, op["theta"], op["fraction"])
+    step.launch(kernel, q.buffer, *step.context.vectors(gains[0] if gains else "", gains), table, "state", *plan.buffer_names, parts.buffer,
+                f"{parts.buffer}.stats")
+    return parts, plan
+
+
 def lower_last_row(step: StepLowering, op, variable) -> View:
-    x, out = step.view(op["x"]), step.new_value(variable, [int(extent) for extent in op.type.shape])
+    x, out = step.view(op["x"]), step.new_value(variable, op.type)
     step.launch(last_row_kernel(x.rows, x.width), dense(x), "state", out.buffer)
     return out
 
 
 def lower_route(step: StepLowering, op, variable) -> View:
-    scores, out = step.view(op["scores"]), step.new_value(variable, [int(extent) for extent in op.type.shape])
+    scores, out = step.view(op["scores"]), step.new_value(variable, op.type)
     kernel = route_kernel(scores.rows, scores.width, op["chosen"])
     step.launch(kernel, dense(scores), step.values[op["per_expert_scale"]], out.buffer)
     return out
@@ -126,19 +173,27 @@ def expert_operands(step: StepLowering, op, variable):
     """What both products by expert have: x, routing, the result, sizes of the weights (experts, rows, columns), how many experts a
     token chooses, the weights' format and buffers."""
     x, routing = step.view(op["x"]), step.view(op["routing"])
-    out = step.new_value(variable, [int(extent) for extent in op.type.shape])
+    out = step.new_value(variable, op.type)
     format, buffers = weight_buffers(step, step.values[op["weight"]])
     return x, routing, out, [int(extent) for extent in op["weight"].ty.shape], routing.width // 2, format, buffers
 
 
 def lower_experts_gated(step: StepLowering, op, variable) -> View:
     x, routing, out, (experts, rows, columns), chosen, format, buffers = expert_operands(step, op, variable)
-    if routing.rows == 1:
-        step.launch(experts_gated_vector(experts, chosen, rows // 2, columns, format), *buffers, dense(x), routing.buffer, out.buffer)
-    else:
-        groups = expert_groups(step, routing, experts)
-        step.launch(experts_matrix(x.rows, experts, chosen, rows // 2, columns, format, True), *buffers, dense(x), *groups, out.buffer)
+    groups = expert_groups(step, routing, experts)
+    step.launch(experts_matrix(x.rows, experts, chosen, rows // 2, columns, format, True), *buffers, dense(x), *groups, out.buffer)
     return out
+
+
+def lower_routed_experts_gated(step: StepLowering, op, variable) -> tuple[View, View]:
+    out, routing = (step.new_value(variable, type, index) for index, type in enumerate(op.type.fields))
+    experts, rows, columns = (int(extent) for extent in op["weight"].ty.shape)
+    weight = step.values[op["weight"]]
+    format, buffers = weight_buffers(step, weight)
+    kernel = experts_gated_vector(experts, op["chosen"], rows // 2, columns, format, op["eps"])
+    vectors = step.context.vectors(weight, [step.values[op["norm_weight"]], step.values[op["per_expert_scale"]]])
+    step.launch(kernel, *buffers, dense(step.view(op["x"])), *vectors, dense(step.view(op["scores"])), out.buffer, routing.buffer)
+    return out, routing
 
 
 def lower_experts_sum(step: StepLowering, op, variable) -> View:
@@ -155,7 +210,8 @@ def lower_experts_sum(step: StepLowering, op, variable) -> View:
 
 
 LOWERINGS = {
-    "embed": lower_embed, "linear": lower_linear, "norm": lower_norm, "norm_rope_kv_append": lower_kv_append,
+    "embed": lower_embed, "linear": lower_linear, "vector_linear": lower_vector_linear, "attend_parts": lower_attend_parts,
+    "routed_experts_gated": lower_routed_experts_gated, "norm": lower_norm, "norm_rope_kv_append": lower_kv_append,
     "norm_rope_attend": lower_attend, "last_row": lower_last_row, "route": lower_route, "experts_gated": lower_experts_gated,
     "experts_sum": lower_experts_sum,
 }

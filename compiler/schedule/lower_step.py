@@ -43,7 +43,7 @@ class Context:
 
     formats: storage format by weight name; roundings: of those whose products round; tables: those that are only looked up.
     caches: plans in the order of the function's `caches`. sizes: bytes of each intermediate value (out). constants: RoPE tables,
-    parts and places by buffer name (out).
+    parts and places by buffer name (out). packs: what the buffers that join small vectors hold, by buffer name (out).
     """
 
     formats: dict[str, str]
@@ -53,6 +53,18 @@ class Context:
     context: int
     sizes: dict[str, int]
     constants: dict
+    packs: dict[str, tuple[str | float, ...]]
+
+    def vectors(self, owner: str, parts: list[str | float]) -> list[str]:
+        """Name of the buffer that holds these vectors (weights of the model, tables of activation steps) and numbers, one after the
+        other; none where there is nothing to hold. A vector alone is its own buffer. owner: what the name begins with."""
+        if len(parts) < 2 and all(isinstance(part, str) for part in parts):
+            return parts
+        name, count = f"{owner}.vectors", 1
+        while self.packs.setdefault(name, tuple(parts)) != tuple(parts):
+            count += 1
+            name = f"{owner}.vectors.{count}"
+        return [name]
 
     def rope_table(self, head_size: int, theta: float, fraction: float) -> str:
         """Name of the table's buffer; made on first use."""
@@ -93,11 +105,13 @@ class StepLowering:
             self.values[binding.var] = self.lower(binding.var, binding.value)
 
     def result_variables(self, expression) -> list:
-        """The variables that a function's result is made of, through aliases and tuples."""
+        """What a function's result is made of, through aliases and tuples: variables, each with the number of its result."""
         if isinstance(expression, relax.Tuple):
             return [variable for part in expression.fields for variable in self.result_variables(part)]
         value = self.definitions.get(expression)
-        return self.result_variables(value) if isinstance(value, (relax.Var, relax.Tuple)) else [expression]
+        if isinstance(value, relax.TupleGetItem) and isinstance(self.definitions.get(value.tuple_value), relax.Call):
+            return [(value.tuple_value, value.index)]
+        return self.result_variables(value) if isinstance(value, (relax.Var, relax.Tuple)) else [(expression, 0)]
 
     def lower(self, variable, value):
         from .lower_operators import LOWERINGS
@@ -121,14 +135,16 @@ class StepLowering:
     def launch(self, kernel, *buffers: str) -> None:
         self.launches.append(Launch(kernel, tuple(buffers)))
 
-    def new_value(self, variable, shape: tuple[int, ...]) -> View:
-        """The buffer of a kernel's result: a named one for a result of the step, else an intermediate value."""
-        name = self.result_names.get(variable)
-        view = View("", tuple(shape), 0)
+    def new_value(self, variable, type: relax.TensorType, index: int = 0) -> View:
+        """The buffer of a kernel's result (number `index` of several): a named one for a result of the step, else an
+        intermediate value."""
+        name = self.result_names.get((variable, index))
+        shape = tuple(int(extent) for extent in type.shape)
+        view = View("", shape, 0)
         if name is None:
-            name = f"{self.step}.{len(self.launches)}.{variable.name}"
+            name = f"{self.step}.{len(self.launches)}.{variable.name}.{index}"
             self.context.sizes[name] = 4 * view.rows * view.width
-        return View(name, tuple(shape), view.width)
+        return View(name, shape, view.width)
 
     def view(self, expression) -> View:
         return self.values[expression]

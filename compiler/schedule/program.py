@@ -51,7 +51,7 @@ class Launch:
 @dataclass
 class Program:
     """steps: launches by step name. constants: contents of the weight buffers that no checkpoint holds. tables: what may lie
-    outside GPU memory."""
+    outside GPU memory. packs: what the weight buffers that join small vectors and numbers hold (compiler/weights.py)."""
 
     buffers: dict[str, Buffer]
     steps: dict[str, list[Launch]]
@@ -59,6 +59,7 @@ class Program:
     context: int
     constants: dict[str, np.ndarray] = field(default_factory=dict)
     tables: tuple[Table, ...] = ()
+    packs: dict[str, tuple[str | float, ...]] = field(default_factory=dict)
 
     @property
     def kernels(self) -> list[Kernel]:

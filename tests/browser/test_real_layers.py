@@ -15,6 +15,7 @@ import torch
 from transformers import Gemma4TextConfig, Gemma4TextModel
 from transformers.initialization import no_init_weights
 
+from compiler.kernels import twins
 from compiler.serve import serving
 from tests.fixtures.random_tensors import few_layers, random_checkpoint
 from tests.fixtures.replay import Replay, write_program
@@ -91,12 +92,20 @@ def test_layers_equal_the_reference_at_real_sizes(case, browser, folder):
         replay.set_state(0, PROMPT)
         prompt = replay.layer_outputs(f"prefill_{CHUNK}", len(PROMPT), config["hidden_size"])
         tail = replay.layer_outputs("tail", 1, config["hidden_size"])
+        first_logits = replay.logits()
         replay.set_state(len(PROMPT), [NEXT])
         decoded = replay.layer_outputs("decode", 1, config["hidden_size"])
+        logits = replay.logits()
         replay.page.close()
-    assert (sorted(prompt), sorted(tail), sorted(decoded)) == ([*layers][:len(layers) - case.shared], [*layers][len(layers) - case.shared:], [*layers])
+    own = len(layers) - case.shared
+    assert (sorted(prompt), sorted(tail), sorted(decoded)) == ([*layers][:own], [*layers][own:-1], [*layers][:-1])
     expected = reference_outputs(config, checkpoint.tensors, ids)
-    for layer in layers:
-        rows = expected[layer][:len(PROMPT)] if layer in prompt else expected[layer][len(PROMPT) - 1:len(PROMPT)]
-        for found, wanted in [((prompt | tail)[layer], rows), (decoded[layer], expected[layer][len(PROMPT):])]:
-            assert np.abs(found - wanted).max() <= BOUND * np.abs(wanted).max(), f"layer {layer}"
+    head = [checkpoint.tensors[f"model.{name}.weight"].values() for name in ("embed_tokens", "norm")]
+    wanted_logits = twins.linear(expected[-1], *head, config["rms_norm_eps"], "softcap", config["final_logit_softcapping"])
+    last = len(PROMPT) - 1
+    pairs = {f"prompt, layer {layer}": (found, expected[layer][:len(PROMPT)]) for layer, found in prompt.items()}
+    pairs |= {f"tail, layer {layer}": (found, expected[layer][[last]]) for layer, found in tail.items()}
+    pairs |= {f"decode, layer {layer}": (found, expected[layer][len(PROMPT):]) for layer, found in decoded.items()}
+    pairs |= {"tail, logits": (first_logits, wanted_logits[last]), "decode, logits": (logits, wanted_logits[len(PROMPT)])}
+    for where, (found, wanted) in pairs.items():
+        assert np.abs(found - wanted).max() <= BOUND * np.abs(wanted).max(), where

@@ -211,7 +211,8 @@ def test_a_dump_shows_every_stage_and_leaves_the_artifact_as_it_is(random_models
     stages = ["0-model", *(f"{number}-{apply.__name__}" for number, apply in enumerate(PASSES, 1))]
     texts = {stage: (dump / f"{stage}.txt").read_text("utf-8") for stage in stages}
     assert all("def decode(" in text and "def prefill_16(" in text for text in texts.values())
-    assert all(texts[before] != texts[after] for before, after in zip(stages, stages[1:]))
+    # The model has no experts.
+    assert [after for before, after in zip(stages, stages[1:]) if texts[before] == texts[after]] == ["6-fuse_experts_input"]
     program = (dump / "program.txt").read_text("utf-8")
     for step, launches in manifest["steps"].items():
         assert f"step {step}: {len(launches)} launches\n" in program

@@ -69,17 +69,26 @@ def test_the_artifact_of_a_q4_0_file_holds_its_weights_bit_for_bit(tmp_path, che
     held = write_gemma4_gguf(tmp_path / "tiny.gguf", checkpoint(shape), "Q4_0")
     opened = open_checkpoint(tmp_path / "tiny.gguf")
     artifact = ArtifactReader(package.compile_model(opened, tmp_path, "tiny", "auto", None, ("webgpu",), None, SilentProgress()))
-    seen = set()
-    for weight in lower_model(opened, "auto", None).weights:
+    lowered = lower_model(opened, "auto", None)
+    seen, vectors = set(), {}
+    for weight in lowered.weights:
         names = [tensor.name for tensor in weight.tensors]
         seen.update(names)
         if not weight.is_matrix:
-            np.testing.assert_array_equal(artifact.vector(weight.name), held[names[0]].reshape(-1), err_msg=weight.name)
+            vectors[weight.name] = held[names[0]].reshape(-1)
             continue
         assert weight.format == ("f32" if "router" in weight.name else "q4"), weight.name
         expected = np.concatenate([held[name].reshape(-1, weight.shape[-1]) for name in names])
         np.testing.assert_array_equal(artifact.matrix(weight.name, weight.format, *expected.shape), expected, err_msg=weight.name)
     assert seen == held.keys()
+    # A vector has a buffer of its own, or lies in one with others, or both.
+    packs = lowered.program.packs
+    assert all(name in artifact.buffers or any(name in parts for parts in packs.values()) for name in vectors)
+    for name in vectors.keys() & artifact.buffers.keys():
+        np.testing.assert_array_equal(artifact.vector(name), vectors[name], err_msg=name)
+    for name, parts in packs.items():
+        expected = np.concatenate([vectors[part] if isinstance(part, str) else np.array([part], np.float32) for part in parts])
+        np.testing.assert_array_equal(artifact.vector(name), np.pad(expected, (0, -len(expected) % 4)), err_msg=name)
 
 
 def test_the_q6_k_embedding_of_a_q4_0_file_is_stored_in_q8(tmp_path, checkpoint):

@@ -1,65 +1,17 @@
-"""Each pass as Before and After under structural equality, near misses that stay as they are, and the operators' schemas."""
+"""Each pass over steps of any length as Before and After under structural equality, and near misses that stay as they are."""
 from collections.abc import Callable
 
 import pytest
-import tvm
 from tvm import relax
 from tvm.relax import op
 
-from compiler.errors import GemletError
-from compiler.kernels.linear_vector import ROWS_WITHOUT_SPLIT
 from compiler.passes.fuse_attention_inputs import fuse_attention_inputs
 from compiler.passes.fuse_epilogue import fuse_epilogue
 from compiler.passes.fuse_norm import fuse_norm
-from compiler.passes.fuse_norm_linear import fuse_norm_linear
 from compiler.passes.lower_linear import lower_linear
-from compiler.passes.operators import SCHEMAS, make, parse
+from compiler.passes.operators import make
 from compiler.pipeline import PASSES
-
-EPS = 1e-6
-
-
-def tensor(*shape: int, dtype: str = "float32") -> relax.TensorType:
-    return relax.TensorType(shape, dtype)
-
-
-def number(value: float):
-    return relax.const(value, "float32")
-
-
-def rms_norm(x, weight, eps: float = EPS):
-    return op.nn.rms_norm(x, weight, axes=-1, epsilon=eps)
-
-
-def linear(type, x, weight, epilogue: str = "none", cap: float = 0.0, eps: float = 0.0, **tensors):
-    return make("linear", type, x=x, weight=weight, epilogue=epilogue, cap=cap, eps=eps, **tensors)
-
-
-def norm(type, x, weight, input_scale: float = 1.0, factor: float = 1.0, eps: float = EPS, **tensors):
-    return make("norm", type, x=x, weight=weight, eps=eps, input_scale=input_scale, factor=factor, **tensors)
-
-
-def step(body: Callable, **parameters: relax.TensorType) -> tvm.IRModule:
-    """A module of one function: `body(emit, *parameters)` gives its result, or a tuple of them; emit binds a call."""
-    builder = relax.BlockBuilder()
-    variables = [relax.Var(name, type) for name, type in parameters.items()]
-    with builder.function("step", variables):
-        with builder.dataflow():
-            result = body(builder.emit, *variables)
-            result = builder.emit_output(result if isinstance(result, relax.Var) else relax.Tuple(list(result)))
-        builder.emit_func_output(result)
-    return builder.get()
-
-
-def check(apply: Callable, before: Callable, after: Callable, **parameters: relax.TensorType) -> None:
-    tvm.ir.assert_structural_equal(apply(step(before, **parameters)), step(after, **parameters))
-
-
-def check_unchanged(apply: Callable, body: Callable, **parameters: relax.TensorType) -> None:
-    check(apply, body, body, **parameters)
-
-
-X, W = tensor(1, 64), tensor(128, 64)
+from tests.fixtures.relax_steps import EPS, GAIN, HEADS, ONE, ROTATION, ROW, W, X, check, check_unchanged, linear, norm, number, rms_norm, tensor
 
 
 def test_a_product_with_a_transposed_weight_is_linear():
@@ -72,8 +24,6 @@ def test_a_product_with_a_plain_matrix_is_not_linear():
     check_unchanged(lower_linear, lambda emit, x, w: emit(op.matmul(x, w)), x=X, w=tensor(64, 128))
 
 
-HEADS = dict(weight=tensor(16), cache=tensor(2, 64, 2, 16), state=tensor(128, dtype="int32"))
-ROTATION = dict(theta=1e4, fraction=0.25)
 KV, Q = tensor(5, 2, 16), tensor(5, 4, 16)
 
 
@@ -172,9 +122,6 @@ def test_a_product_has_one_epilogue():
     check_unchanged(fuse_epilogue, lambda emit, x, w: softcapped(emit, emit(linear(tensor(1, 64), x, w, "gated")), 30.0, 30.0), x=X, w=W)
 
 
-ROW, GAIN, ONE = tensor(5, 64), tensor(64), tensor(1)
-
-
 def test_a_norm_takes_the_scale_before_it():
     check(fuse_norm,
           lambda emit, x, g: emit(rms_norm(emit(op.multiply(x, number(0.125))), g)),
@@ -224,28 +171,6 @@ def test_a_norm_whose_result_is_used_twice_is_kept_for_its_other_user():
           lambda emit, x, g, r: (emit(norm(ROW, x, g)), emit(norm(ROW, x, g, residual=r))), x=ROW, g=GAIN, r=ROW)
 
 
-def test_the_norm_of_one_row_rides_along_in_the_product():
-    check(fuse_norm_linear,
-          lambda emit, x, g, w: emit(linear(tensor(1, 128), emit(norm(X, x, g)), w, "softcap", cap=30.0)),
-          lambda emit, x, g, w: emit(linear(tensor(1, 128), x, w, "softcap", cap=30.0, eps=EPS, norm_weight=g)), x=X, g=GAIN, w=W)
-
-
-@pytest.mark.parametrize("change", [dict(residual=True), dict(input_scale=0.5), dict(factor=2.0)])
-def test_a_norm_that_does_more_does_not_ride_along(change):
-    def body(emit, x, g, w):
-        given = {**change, **({"residual": x} if "residual" in change else {})}
-        return emit(linear(tensor(1, 128), emit(norm(X, x, g, **given)), w))
-
-    check_unchanged(fuse_norm_linear, body, x=X, g=GAIN, w=W)
-
-
-@pytest.mark.parametrize(("tokens", "rows"), [(5, 128), (1, ROWS_WITHOUT_SPLIT)])
-def test_a_norm_stays_before_products_of_many_tokens_or_rows(tokens, rows):
-    x = tensor(tokens, 64)
-    check_unchanged(fuse_norm_linear, lambda emit, x, g, w: emit(linear(tensor(tokens, rows), emit(norm(tensor(tokens, 64), x, g)), w)),
-                    x=x, g=GAIN, w=tensor(rows, 64))
-
-
 @pytest.mark.parametrize("apply", PASSES)
 def test_a_pass_leaves_unrelated_code_alone_but_for_dead_bindings(apply):
     def before(emit, x, r):
@@ -253,42 +178,3 @@ def test_a_pass_leaves_unrelated_code_alone_but_for_dead_bindings(apply):
         return emit(op.add(x, r))
 
     check(apply, before, lambda emit, x, r: emit(op.add(x, r)), x=ROW, r=ROW)
-
-
-def broken(name: str, *arguments) -> relax.Call:
-    return relax.call_dps_packed(name, list(arguments), out_ty=ROW)
-
-
-def test_parse_reads_what_make_wrote():
-    x = relax.Var("x", ROW)
-    found = parse(make("unit_rms_norm", ROW, x=x, eps=EPS))
-    assert found.name == "unit_rms_norm" and found["x"].same_as(x) and found["eps"] == EPS
-    assert parse(op.exp(x)) is None and parse(x) is None
-
-
-def test_parse_gives_absent_tensors_as_none():
-    found = parse(norm(ROW, relax.Var("x", ROW), relax.Var("g", GAIN)))
-    assert found["residual"] is None and found["output_scale"] is None and found["factor"] == 1.0
-
-
-@pytest.mark.parametrize(("call", "message"), [
-    (lambda x: broken("gemlet.unit_rms_norm", x), r"operator unit_rms_norm: 1 arguments; expected Schema\(tensors=\('x',\), attributes=\('eps',\)\)"),
-    (lambda x: broken("gemlet.swish", x), "operator swish: 1 arguments; expected an operator of embed, "),
-    (lambda x: broken("gemlet.unit_rms_norm", x, x), "operator unit_rms_norm: attribute eps is x, expected a constant")])
-def test_parse_refuses_a_broken_call(call, message):
-    with pytest.raises(GemletError, match=message):
-        parse(call(relax.Var("x", ROW)))
-
-
-@pytest.mark.parametrize(("values", "message"), [
-    (dict(x=None, eps=EPS, width=4), r"operator unit_rms_norm: unknown \['width'\], missing \[\]"),
-    (dict(x=None), r"operator unit_rms_norm: unknown \[\], missing \['eps'\]")])
-def test_make_refuses_values_that_the_schema_lacks_or_needs(values, message):
-    with pytest.raises(GemletError, match=message):
-        make("unit_rms_norm", ROW, **values)
-
-
-def test_schemas_name_each_argument_once():
-    for schema in SCHEMAS.values():
-        names = schema.tensors + schema.attributes
-        assert len(set(names)) == len(names)

@@ -10,31 +10,44 @@ from tvm.script import tirx as T
 
 from compiler.emit.webgpu import MAX_GRID, Shader, emit_kernel, without_grid_uniform
 from compiler.errors import GemletError
-from compiler.kernels.attention import attention_kernel
+from compiler.kernels.attention_matrix import attention_matrix
+from compiler.kernels.attention_vector import OwnKeyValue, attention_vector, splits_for
 from compiler.kernels.embed import embed_kernel, last_row_kernel
+from compiler.kernels.experts_vector import experts_gated_vector, experts_sum_vector
 from compiler.kernels.kernel import MAX_SHARED_BYTES, MAX_THREADS, Kernel, Parameter
 from compiler.kernels.kv_append import kv_append_kernel
 from compiler.kernels.linear_matrix import linear_matrix
 from compiler.kernels.linear_vector import linear_vector
 from compiler.kernels.norm import norm_kernel
-from compiler.kernels.sample import advance_kernel, choose_kernel, threshold_kernel
+from compiler.kernels.rotate_queries import rotate_queries_kernel
+from compiler.kernels.sample import sample_kernel
+from compiler.kernels.vector_input import VectorInput
 from compiler.quantize import FORMATS
 
-ATTENTION = dict(tokens=5, heads=4, kv_heads=2, head_size=16, stride=128, q_offset=0, slots=128, ring=128, window=24, scale=0.25, eps=1e-6,
-                 q_norm=True)
+OWN = OwnKeyValue(k_offset=64, v_offset=96, k_norm=True, v_norm=True)
+ATTENTION_VECTOR = dict(heads=4, kv_heads=2, head_size=16, width=128, q_offset=0, slots=512, ring=512, window=24, scale=0.25, eps=1e-6, q_norm=True,
+                        own=OWN)
+ATTENTION_MATRIX = dict(tokens=5, heads=4, kv_heads=2, head_size=16, slots=128, ring=128, window=24)
+ROTATE_QUERIES = dict(tokens=5, heads=4, head_size=16, stride=128, q_offset=0, scale=0.25, eps=1e-6, q_norm=True)
 KV_APPEND = dict(tokens=5, kv_heads=2, head_size=16, stride=128, k_offset=64, v_offset=96, slots=128, ring=128, eps=1e-6, k_norm=True,
                  v_norm=True)
-VECTOR = dict(rows=70, columns=96, format="q8", x_offset=0, norm_eps=1e-6, epilogue="gated_by", cap=30.0)
+RESIDUAL = VectorInput(residual=1e-6, norm=1e-6)
+VECTOR = dict(rows=70, columns=96, format="q8", source=RESIDUAL, epilogue="none", cap=30.0)
+EXPERTS_GATED = dict(experts=6, chosen=2, rows=40, columns=96, format="q8", eps=1e-6)
+EXPERTS_SUM = dict(experts=6, chosen=2, rows=40, columns=96, format="q8")
 MATRIX = dict(tokens=5, rows=70, columns=96, format="q8", x_stride=96, x_offset=0, epilogue="gated_by", cap=30.0, other_stride=70)
 NORM = dict(tokens=5, width=96, eps=1e-6, residual=True, input_scale=0.5, output_scale=0.25)
+SAMPLE = dict(vocabulary=3000, block=32)
 EMBED = dict(tokens=5, vocabulary=300, width=96, format="q8", scale=6.0)
 
 # A kernel, and the parameters that it writes; all others must be declared `read`.
 KINDS: list[tuple[Callable, dict, set[str]]] = [
-    (linear_vector, VECTOR, {"Y"}), (linear_matrix, MATRIX, {"Y"}), (norm_kernel, NORM, {"Y"}), (embed_kernel, EMBED, {"Y"}),
-    (last_row_kernel, dict(tokens=5, width=96), {"Y"}), (kv_append_kernel, KV_APPEND, {"K", "V"}), (attention_kernel, ATTENTION, {"Y"}),
-    (threshold_kernel, dict(vocabulary=3000), {"THRESHOLD"}), (choose_kernel, dict(vocabulary=3000), {"BEST", "TOKEN"}),
-    (advance_kernel, dict(vocabulary=3000), {"STATE_WORDS"})]
+    (linear_vector, VECTOR, {"Y", "H"}), (linear_vector, {**VECTOR, "source": VectorInput(norm=1e-6), "epilogue": "softcap", "peaks": True}, {"Y", "PEAKS"}),
+    (linear_matrix, MATRIX, {"Y"}), (norm_kernel, NORM, {"Y"}), (embed_kernel, EMBED, {"Y"}), (last_row_kernel, dict(tokens=5, width=96), {"Y"}),
+    (kv_append_kernel, KV_APPEND, {"K", "V"}), (attention_vector, ATTENTION_VECTOR, {"K", "V", "PARTS", "STATS"}),
+    (attention_vector, {**ATTENTION_VECTOR, "own": None}, {"PARTS", "STATS"}), (rotate_queries_kernel, ROTATE_QUERIES, {"Y"}),
+    (attention_matrix, ATTENTION_MATRIX, {"Y"}), (experts_gated_vector, EXPERTS_GATED, {"Y", "ROUTE"}), (experts_sum_vector, EXPERTS_SUM, {"Y"}),
+    (sample_kernel, SAMPLE, {"STATE_WORDS"})]
 
 # heads, KV heads sliding and global, hidden size, intermediate size, window: of the four Gemma 4 configurations.
 GEMMA_4 = {"e2b": (8, 1, 1, 1536, 6144, 512), "e4b": (8, 2, 2, 2560, 10240, 512), "26b-a4b": (16, 8, 2, 2816, 2112, 1024),
@@ -74,7 +87,8 @@ def test_the_text_needs_no_uniform_and_no_optional_feature(builder, arguments, w
 
 
 @pytest.mark.parametrize("format", FORMATS)
-@pytest.mark.parametrize(("builder", "arguments"), [(linear_vector, VECTOR), (linear_matrix, MATRIX), (embed_kernel, EMBED)])
+@pytest.mark.parametrize(("builder", "arguments"), [(linear_vector, VECTOR), (linear_matrix, MATRIX), (embed_kernel, EMBED),
+                                                     (experts_gated_vector, EXPERTS_GATED), (experts_sum_vector, EXPERTS_SUM)])
 def test_weights_are_loaded_16_bytes_at_a_time(builder, arguments, format):
     shader = text_of(builder, **{**arguments, "format": format})
     assert "W_ptr : array<vec4<u32>>;" in shader.wgsl
@@ -88,8 +102,15 @@ def test_equal_kernels_give_equal_text():
 
 
 VARIED = [
-    (linear_vector, VECTOR, dict(rows=71, columns=100, format="q4", x_offset=4, norm_eps=1e-5, epilogue="gated")),
-    (linear_vector, {**VECTOR, "epilogue": "softcap"}, dict(cap=50.0, norm_eps=None)),
+    (linear_vector, VECTOR, dict(rows=71, columns=100, format="q4", epilogue="gated", peaks=True)),
+    (linear_vector, {**VECTOR, "epilogue": "softcap"}, dict(cap=50.0, source=VectorInput())),
+    *((linear_vector, VECTOR, {"source": replace(RESIDUAL, **{key: value})}) for key, value in dict(
+        offset=4, branches=1e-6, residual=1e-5, norm=1e-5, scale=0.5, norm_factor=0.5).items()),
+    (linear_vector, VECTOR, {"source": replace(RESIDUAL, scale="tensor")}),
+    (linear_vector, {**VECTOR, "source": VectorInput(heads=4, splits=2)}, {"source": VectorInput(heads=4, splits=3)}),
+    (linear_vector, {**VECTOR, "source": VectorInput(heads=4, splits=2)}, {"source": VectorInput(heads=2, splits=2)}),
+    (experts_gated_vector, EXPERTS_GATED, dict(experts=7, chosen=3, rows=72, columns=64, format="q4", eps=1e-5)),
+    (experts_sum_vector, EXPERTS_SUM, dict(experts=7, chosen=3, rows=72, columns=64, format="q4")),
     (linear_matrix, MATRIX, dict(tokens=6, rows=71, columns=92, format="q4", x_stride=100, epilogue="gated", other_stride=72)),
     (linear_matrix, {**MATRIX, "x_stride": 100, "epilogue": "softcap"}, dict(cap=50.0, x_offset=4)),
     (norm_kernel, NORM, dict(tokens=6, width=100, eps=1e-5, residual=False, input_scale=0.75, output_scale="tensor")),
@@ -98,10 +119,13 @@ VARIED = [
     (last_row_kernel, dict(tokens=5, width=96), dict(width=100)),
     (kv_append_kernel, KV_APPEND, dict(tokens=6, kv_heads=1, head_size=8, stride=132, k_offset=60, v_offset=64, slots=192, ring=None, eps=1e-5,
                                        k_norm=False, v_norm=False)),
-    (attention_kernel, ATTENTION, dict(tokens=6, heads=2, kv_heads=1, head_size=8, stride=132, q_offset=4, slots=192, ring=None, window=None,
-                                       scale=0.5, eps=1e-5, q_norm=False)),
-    (threshold_kernel, dict(vocabulary=3000), dict(vocabulary=3001)), (choose_kernel, dict(vocabulary=3000), dict(vocabulary=3001)),
-    (advance_kernel, dict(vocabulary=3000), dict(vocabulary=4000)),
+    (attention_vector, ATTENTION_VECTOR, dict(heads=2, kv_heads=1, head_size=8, width=132, q_offset=4, slots=1024, ring=256, window=None, scale=0.5,
+                                              eps=1e-5, q_norm=False, own=None)),
+    *((attention_vector, ATTENTION_VECTOR, {"own": replace(OWN, **{key: value})}) for key, value in dict(
+        k_offset=60, v_offset=92, k_norm=False, v_norm=False).items()),
+    (attention_matrix, ATTENTION_MATRIX, dict(tokens=6, heads=2, kv_heads=1, head_size=8, slots=192, ring=None, window=None, blocks=True)),
+    (rotate_queries_kernel, ROTATE_QUERIES, dict(tokens=6, heads=2, head_size=8, stride=132, q_offset=4, scale=0.5, eps=1e-5, q_norm=False)),
+    (sample_kernel, SAMPLE, dict(vocabulary=3001, block=64)),
 ]
 
 
@@ -116,8 +140,9 @@ def test_kernels_of_one_name_are_one_shader(builder, arguments, change):
 # Numbers whose first seven digits, all that TVM writes of a literal, name another float32.
 @pytest.mark.parametrize(("builder", "arguments", "value"), [
     (embed_kernel, {**EMBED, "scale": 1536**0.5}, 1536**0.5), (norm_kernel, {**NORM, "output_scale": 10.000001}, 10.000001),
-    (attention_kernel, {**ATTENTION, "scale": 0.1 + 1e-8}, 0.1 + 1e-8), (linear_vector, {**VECTOR, "norm_eps": 1.0000001e-6}, 1.0000001e-6),
-    (choose_kernel, dict(vocabulary=3000), 2.0**-23)])
+    (attention_vector, {**ATTENTION_VECTOR, "scale": 0.1 + 1e-8}, 0.1 + 1e-8), (rotate_queries_kernel, {**ROTATE_QUERIES, "scale": 0.1 + 1e-8}, 0.1 + 1e-8),
+    (linear_vector, {**VECTOR, "source": VectorInput(norm=1.0000001e-6)}, 1.0000001e-6),
+    (sample_kernel, SAMPLE, 2.0**-23)])
 def test_constants_reach_the_text_bit_for_bit(builder, arguments, value):
     constant = np.float32(value)
     assert np.float32(f"{constant:e}") != constant
@@ -127,19 +152,23 @@ def test_constants_reach_the_text_bit_for_bit(builder, arguments, value):
 def kernels_of(heads: int, sliding_heads: int, global_heads: int, hidden: int, intermediate: int, window: int) -> list[Kernel]:
     """The kernels of one decoded token and of one chunk that depend on a model's size."""
     kernels = []
-    for tokens in (1, CHUNK):
-        for kv_heads, size, reach in [(sliding_heads, 256, window), (global_heads, 512, None)]:
-            width = (heads + 2 * kv_heads) * size
-            ring = None if reach is None else reach + CHUNK
-            slots = ring or 8192
-            kernels.append(attention_kernel(tokens, heads, kv_heads, size, width, 0, slots, ring, reach, 1.0, 1e-6, True))
-            kernels.append(kv_append_kernel(tokens, kv_heads, size, width, heads * size, (heads + kv_heads) * size, slots, ring, 1e-6, True, True))
-        kernels.append(norm_kernel(tokens, hidden, 1e-6, True, 1.0, "tensor"))
-        kernels.append(embed_kernel(tokens, VOCABULARY, hidden, "q4", hidden**0.5))
-    kernels += [linear_vector(VOCABULARY, hidden, "q4", epilogue="softcap", cap=30.0), linear_vector(hidden, intermediate, "q4"),
-                linear_vector(intermediate, hidden, "q4", norm_eps=1e-6, epilogue="gated")]
+    for kv_heads, size, reach in [(sliding_heads, 256, window), (global_heads, 512, None)]:
+        width = (heads + 2 * kv_heads) * size
+        k_offset, v_offset = heads * size, (heads + kv_heads) * size
+        ring = None if reach is None else reach + CHUNK
+        slots = ring or 131072
+        kernels.append(attention_vector(heads, kv_heads, size, width, 0, slots, ring, reach, 1.0, 1e-6, True, OwnKeyValue(k_offset, v_offset, True, True)))
+        kernels.append(linear_vector(hidden, heads * size, "q4", VectorInput(heads=heads, splits=splits_for(slots))))
+        kernels.append(rotate_queries_kernel(CHUNK, heads, size, width, 0, 1.0, 1e-6, True))
+        kernels.append(attention_matrix(CHUNK, heads, kv_heads, size, slots, ring, reach))
+        kernels.append(kv_append_kernel(CHUNK, kv_heads, size, width, k_offset, v_offset, slots, ring, 1e-6, True, True))
+    kernels.append(norm_kernel(CHUNK, hidden, 1e-6, True, 1.0, "tensor"))
+    kernels += [embed_kernel(tokens, VOCABULARY, hidden, "q4", hidden**0.5) for tokens in (1, CHUNK)]
+    stream = VectorInput(branches=1e-6, residual=1e-6, scale="tensor", norm=1e-6)
+    kernels += [linear_vector(VOCABULARY, hidden, "q4", stream, "softcap", 30.0, peaks=True), linear_vector(hidden, intermediate, "q4"),
+                linear_vector(intermediate, hidden, "q4", stream, "gated"), experts_gated_vector(128, 8, 704, hidden, "q4", 1e-6)]
     kernels += [linear_matrix(CHUNK, intermediate, hidden, "q4", epilogue="gated"), linear_matrix(CHUNK, hidden, intermediate, "f32")]
-    return kernels + [threshold_kernel(VOCABULARY), choose_kernel(VOCABULARY), advance_kernel(VOCABULARY)]
+    return kernels + [sample_kernel(VOCABULARY, 512), sample_kernel(VOCABULARY, 128), sample_kernel(VOCABULARY, 32)]
 
 
 @pytest.mark.parametrize("size", GEMMA_4)

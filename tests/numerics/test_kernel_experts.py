@@ -7,7 +7,9 @@ from compiler.kernels.experts_matrix import experts_matrix, weighted_sum_kernel
 from compiler.kernels.experts_vector import experts_gated_vector, experts_sum_vector
 from compiler.kernels.route import group_kernel, route_kernel
 from tests.fixtures import tolerances
-from tests.fixtures.kernel_inputs import SENTINEL, assert_within, encode, normal, sentinels, state_words
+from tests.fixtures.kernel_inputs import SENTINEL, assert_within, encode, normal, pack_vectors, sentinels, state_words
+
+EPS = 1e-6
 
 # (experts, chosen): one of few, more experts than a workgroup's threads with an odd rest, all of them.
 COUNTS = [(5, 1), (131, 8), (3, 3)]
@@ -20,6 +22,11 @@ def routing(rng: np.random.Generator, tokens: int, experts: int, chosen: int) ->
     return numbers, weights, np.concatenate([numbers.astype(np.float32), weights], axis=1)
 
 
+def routing_bound(scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Both the weight's and the sum's exponentials have the error of one; sum, quotient and product round a few times more."""
+    return 2 * tolerances.exponential(scores.max() - scores.min()) * np.abs(weights) + 2.0**-20 * np.abs(weights)
+
+
 @pytest.mark.parametrize(("experts", "chosen"), COUNTS)
 def test_route_takes_the_best_and_renormalises(gpu, experts, chosen):
     rng = np.random.default_rng(experts)
@@ -27,9 +34,7 @@ def test_route_takes_the_best_and_renormalises(gpu, experts, chosen):
     route = gpu.run(route_kernel(3, experts, chosen), scores, per_expert, sentinels(3, 2 * chosen))[-1]
     numbers, weights = twins.route(scores, per_expert, chosen)
     assert (route[:, :chosen] == numbers).all()
-    # Both the weight's and the sum's exponentials have the error of one.
-    bound = 2 * tolerances.exponential(scores.max() - scores.min()) * np.abs(weights) + 2.0**-20 * np.abs(weights)
-    assert_within(route[:, chosen:], weights, bound)
+    assert_within(route[:, chosen:], weights, routing_bound(scores, weights))
 
 
 def test_of_equal_scores_the_lower_expert_comes_first(gpu):
@@ -52,12 +57,14 @@ def test_groups_list_the_choices_of_tokens_that_count(gpu, experts, chosen, leng
         assert (listed[expert * 7 + len(choices):(expert + 1) * 7] == -1).all()
 
 
-def gated_bound(x: np.ndarray, weight: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """Error of gelu(gate) * up, from those of the two products."""
+def gated_bound(x: np.ndarray, weight: np.ndarray, numbers: np.ndarray, input_error: np.ndarray | None = None) -> np.ndarray:
+    """Error of gelu(gate) * up, from those of the two products; input_error [M * chosen, 2 N]: what they are off because x is."""
     rows = []
-    for m, choice in np.ndindex(numbers.shape):
+    input_error = np.zeros((numbers.size, 1)) if input_error is None else input_error
+    for place, (m, choice) in enumerate(np.ndindex(numbers.shape)):
         own = weight[numbers[m, choice]]
-        product, error = x[m:m + 1].astype(np.float64) @ own.T, tolerances.product(x[m:m + 1], own)
+        product, error = x[m:m + 1].astype(np.float64) @ own.T, tolerances.product(x[m:m + 1], own) + input_error[place]
+        error = np.broadcast_to(error, product.shape)
         (a, b), (error_a, error_b) = np.split(product, 2, axis=1), np.split(error, 2, axis=1)
         rows.append(np.abs(b) * tolerances.gelu(a, error_a) + np.abs(twins.gelu(a)) * (error_b + tolerances.U * np.abs(b)))
     return np.concatenate(rows)
@@ -68,17 +75,40 @@ def products_bound(x: np.ndarray, weight: np.ndarray, numbers: np.ndarray) -> np
 
 
 # N beside and beyond a tile, so that experts begin inside tiles; K with a ragged and an odd number of groups.
-@pytest.mark.parametrize(("format", "rows", "columns"), [("f32", 40, 36), ("q4", 33, 96), ("q8", 20, 64)])
+SHAPES = [("f32", 40, 36), ("q4", 33, 96), ("q8", 20, 64)]
+
+
+@pytest.mark.parametrize(("format", "rows", "columns"), SHAPES)
+@pytest.mark.parametrize(("experts", "chosen"), COUNTS)
+def test_one_token_chooses_its_experts(gpu, format, rows, columns, experts, chosen):
+    rng = np.random.default_rng(rows)
+    scores, per_expert = normal(rng, 1, experts) * 4, normal(rng, experts)
+    numbers, weights = twins.route(scores, per_expert, chosen)
+    buffers, flat = encode(normal(rng, experts * 2 * rows, columns) / np.float32(columns**0.5), format)
+    weight, x, gain = flat.reshape(experts, 2 * rows, columns), normal(rng, 1, columns), 1 + normal(rng, columns) / 4
+    kernel = experts_gated_vector(experts, chosen, rows, columns, format, EPS)
+    y, route = gpu.run(kernel, *buffers, x, pack_vectors([gain], per_expert), scores, sentinels(chosen * rows + 4), sentinels(2 * chosen + 4))[-2:]
+    assert (route[:chosen] == numbers[0]).all() and (route[2 * chosen:] == SENTINEL).all()
+    assert_within(route[None, chosen:2 * chosen], weights, routing_bound(scores, weights))
+    assert (y[chosen * rows:] == SENTINEL).all()
+    # Each product is off by what its input is off, too.
+    normed = twins.rms_norm(x, EPS) * gain
+    input_error = np.concatenate([tolerances.normed(normed) @ np.abs(weight[expert]).T for expert in numbers[0]])
+    assert_within(y[:chosen * rows].reshape(chosen, rows), twins.experts_gated(normed, weight, numbers), gated_bound(normed, weight, numbers, input_error))
+
+
+def test_of_equal_scores_one_token_takes_the_lower_expert(gpu):
+    scores, (buffers, _) = np.array([1, 2, 2, 0, 2], np.float32), encode(np.ones((5 * 2 * 4, 4), np.float32), "f32")
+    kernel = experts_gated_vector(5, 3, 4, 4, "f32", EPS)
+    route = gpu.run(kernel, *buffers, np.ones(4, np.float32), pack_vectors([np.ones(4)], np.ones(5)), scores, sentinels(12), sentinels(6))[-1]
+    assert route[:3].tolist() == [1, 2, 4]
+
+
+@pytest.mark.parametrize(("format", "rows", "columns"), SHAPES)
 @pytest.mark.parametrize(("experts", "chosen"), [(5, 1), (9, 4)])
-def test_one_token_reads_its_experts(gpu, format, rows, columns, experts, chosen):
+def test_one_token_adds_up_its_experts(gpu, format, rows, columns, experts, chosen):
     rng = np.random.default_rng(rows)
     numbers, weights, route = routing(rng, 1, experts, chosen)
-    buffers, flat = encode(normal(rng, experts * 2 * rows, columns) / np.float32(columns**0.5), format)
-    weight, x = flat.reshape(experts, 2 * rows, columns), normal(rng, 1, columns)
-    y = gpu.run(experts_gated_vector(experts, chosen, rows, columns, format), *buffers, x, route, sentinels(chosen * rows + 4))[-1]
-    assert (y[chosen * rows:] == SENTINEL).all()
-    assert_within(y[:chosen * rows].reshape(chosen, rows), twins.experts_gated(x, weight, numbers), gated_bound(x, weight, numbers))
-
     buffers, flat = encode(normal(rng, experts * rows, columns) / np.float32(columns**0.5), format)
     weight, x = flat.reshape(experts, rows, columns), normal(rng, chosen, columns)
     y = gpu.run(experts_sum_vector(experts, chosen, rows, columns, format), *buffers, x, route, sentinels(rows + 4))[-1]

@@ -5,10 +5,11 @@ import pytest
 from compiler.kernels import twins
 from compiler.kernels.embed import embed_kernel
 from compiler.kernels.linear_matrix import linear_matrix
-from compiler.kernels.linear_vector import ROWS_WITHOUT_SPLIT, linear_vector
+from compiler.kernels.linear_vector import MANY_ROWS, linear_vector
 from compiler.kernels.rounding import HIGHEST, LOWEST, Rounding, rounding_table
+from compiler.kernels.vector_input import VectorInput
 from tests.fixtures import tolerances
-from tests.fixtures.kernel_inputs import SENTINEL, assert_within, encode, normal, sentinels, state_words
+from tests.fixtures.kernel_inputs import SENTINEL, assert_within, encode, normal, pack_vectors, sentinels, state_words
 
 EPS = 1e-6
 
@@ -40,7 +41,7 @@ def check(gpu, tokens: int, rows: int, columns: int, format: str, first_rows: li
     rounding = Rounding(len(steps), len({step for step, _ in steps}) == 1)
     table = rounding_table(first_rows, steps)
     other = normal(rng, tokens, rows)
-    extra = [other, np.zeros(1, np.int32)] if epilogue == "gated_by" else []
+    gated_by = epilogue == "gated_by"
     if norm:
         # What the norm makes of x lies near whole steps: x is what the norm's factor and gain turn into that.
         wanted = x / gain
@@ -48,12 +49,13 @@ def check(gpu, tokens: int, rows: int, columns: int, format: str, first_rows: li
         scale = np.sqrt((x.astype(np.float64) ** 2).mean() + EPS) * np.sqrt((wanted.astype(np.float64) ** 2).mean())
         gain = (gain * scale).astype(np.float32)
     if tokens == 1:
-        kernel = linear_vector(rows, columns, format, norm_eps=EPS if norm else None, epilogue=epilogue, cap=30.0, rounding=rounding)
-        arrays = [*buffers, table, x, *([gain] if norm else []), *extra]
+        kernel = linear_vector(rows, columns, format, VectorInput(norm=EPS if norm else None), epilogue, 30.0, rounding)
+        vectors = pack_vectors([gain] if norm else [], [*([0.0] if gated_by else []), *table])
+        arrays = [*buffers, x, vectors, *([other] if gated_by else [])]
     else:
         kernel = linear_matrix(tokens, rows, columns, format, epilogue=epilogue, cap=30.0, rounding=rounding,
-                               other_stride=rows if epilogue == "gated_by" else 0)
-        arrays = [*buffers, table, x, *extra, state_words(length=tokens)]
+                               other_stride=rows if gated_by else 0)
+        arrays = [*buffers, table, x, *([other, np.zeros(1, np.int32)] if gated_by else []), state_words(length=tokens)]
     y = gpu.run(kernel, *arrays, sentinels(tokens * rows + 8))[-1]
     assert (y[tokens * rows :] == SENTINEL).all()
 
@@ -93,7 +95,7 @@ def test_a_step_of_zero_does_not_round(gpu, tokens, steps):
     check(gpu, tokens, 33, 64, "m4", [0], [STEPS[steps]])
 
 
-@pytest.mark.parametrize("rows", [33, ROWS_WITHOUT_SPLIT + 1])
+@pytest.mark.parametrize("rows", [33, MANY_ROWS + 1])
 def test_the_norm_comes_before_the_rounding(gpu, rows):
     check(gpu, 1, rows, 96, "m2", [0], [STEPS["both"]], norm=True)
 
@@ -127,7 +129,7 @@ def test_halves_go_to_even_and_ends_are_kept(gpu, tokens):
     for pair in ((step, 0.0), (0.0, step)):
         table = rounding_table([0], [pair])
         if tokens == 1:
-            y = gpu.run(linear_vector(columns, columns, "m2", rounding=Rounding(1, True)), data, scales, table, x, sentinels(columns))[-1]
+            y = gpu.run(linear_vector(columns, columns, "m2", rounding=Rounding(1, True)), data, scales, x, pack_vectors([], table), sentinels(columns))[-1]
         else:
             y = gpu.run(linear_matrix(tokens, columns, columns, "m2", rounding=Rounding(1, True)), data, scales, table, x,
                         state_words(length=tokens), sentinels(tokens * columns))[-1]

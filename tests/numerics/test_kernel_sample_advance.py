@@ -1,25 +1,10 @@
 """How sampling moves the state on: every word as docs/artifact.md says, through WebGPU."""
-from functools import cache
-
 import numpy as np
 import pytest
 
-from compiler.kernels import twins
-from compiler.kernels.sample import BLOCK, advance_kernel
 from compiler.state import MAX_STOP_TOKENS, OUTPUT_RING, STATE
 from tests.fixtures.kernel_inputs import state_words
-
-# The same sizes give the same kernel, which takes longer to build than to run.
-advance_kernel = cache(advance_kernel)
-
-
-def advance(gpu, best: list[float], token: list[int], state: np.ndarray) -> np.ndarray:
-    """The state after the kernel; it must be the twin's in every word."""
-    kernel = advance_kernel(len(best) * BLOCK)
-    arrays = np.array(best, np.float32), np.array(token, np.int32)
-    after = gpu.run(kernel, *arrays, state)[-1]
-    np.testing.assert_array_equal(after, twins.advance(*arrays, state))
-    return after
+from tests.fixtures.sampling import run
 
 
 def full_state(**fields) -> np.ndarray:
@@ -29,9 +14,16 @@ def full_state(**fields) -> np.ndarray:
     return state_words(**{**values, **fields})
 
 
+def advance(gpu, token: int, state: np.ndarray, launches: int = 1) -> np.ndarray:
+    """The state after `token` was drawn."""
+    logits = np.zeros(2500, np.float32)
+    logits[token] = 1000.0
+    return run(gpu, logits, state, launches)
+
+
 def test_words_change_as_documented_and_no_others(gpu):
     before = full_state()
-    after = advance(gpu, [1.0, 3.0, 2.0], [11, 1500, 2100], before)
+    after = advance(gpu, 1500, before)
     expected = before.copy()
     for field, value in [("position", 45), ("length", 1), ("generated", 4), ("tokens", 1500)]:
         expected[STATE[field]] = value
@@ -41,29 +33,21 @@ def test_words_change_as_documented_and_no_others(gpu):
 
 @pytest.mark.parametrize(("generated", "place"), [(0, 0), (63, 63), (64, 0), (130, 2)])
 def test_tokens_go_round_the_output_ring(gpu, generated, place):
-    after = advance(gpu, [1.0], [77], full_state(generated=generated))
+    after = advance(gpu, 77, full_state(generated=generated))
     assert after[STATE["output"] + place] == 77 and after[STATE["generated"]] == generated + 1
 
 
-@pytest.mark.parametrize(("best", "winner"), [([2.0, 5.0, 5.0], 1), ([5.0, 5.0, 4.0], 0), ([-3.0, -2.0, -1.0], 2)])
-def test_the_best_block_wins_and_the_first_of_equals(gpu, best, winner):
-    tokens = [100, 1100, 2100]
-    assert advance(gpu, best, tokens, full_state())[STATE["tokens"]] == tokens[winner]
-
-
-@pytest.mark.parametrize("winner", [0, 255, 256, 299])
-def test_more_blocks_than_threads_are_all_looked_at(gpu, winner):
-    best = np.zeros(300)
-    best[winner] = 1
-    assert advance(gpu, list(best), list(range(5000, 5300)), full_state())[STATE["tokens"]] == 5000 + winner
+def test_draws_one_after_the_other_each_move_on(gpu):
+    after = advance(gpu, 77, full_state(), launches=3)
+    assert after[STATE["position"]] == 47 and after[STATE["generated"]] == 6 and (after[STATE["output"] + 3 :][:3] == 77).all()
 
 
 @pytest.mark.parametrize(("stop", "count", "token", "finished"), [
     ([7, 106], 2, 106, 1), ([7, 106], 1, 106, 0), ([7], 0, 7, 0), (list(range(50, 50 + MAX_STOP_TOKENS)), MAX_STOP_TOKENS, 65, 1)])
 def test_a_stop_token_within_the_count_finishes(gpu, stop, count, token, finished):
-    after = advance(gpu, [1.0], [token], full_state(stop=stop, stop_count=count))
+    after = advance(gpu, token, full_state(stop=stop, stop_count=count))
     assert after[STATE["finished"]] == finished
 
 
 def test_finished_stays_once_set(gpu):
-    assert advance(gpu, [1.0], [3], full_state(finished=1, stop=[9], stop_count=1))[STATE["finished"]] == 1
+    assert advance(gpu, 3, full_state(finished=1, stop=[9], stop_count=1))[STATE["finished"]] == 1
