@@ -14,7 +14,7 @@ from .errors import GemletError
 from .pipeline import Lowered, lower_model
 from .progress import Progress
 from .quantize.matrix import EncodedMatrix
-from .weights import Weight, pack
+from .weights import STEPS, Weight, pack
 
 INDEX = "index.json"
 
@@ -105,6 +105,8 @@ def write_weights(folder: Path, lowered: Lowered, progress: Progress) -> tuple[l
         for weight in lowered.weights:
             if any(buffer.name in program.buffers for buffer in weight.buffers()):
                 add_weight(writer, weight, counted)
+            if f"{weight.name}{STEPS}" in program.buffers:
+                writer.add(f"{weight.name}{STEPS}", counted([weight.steps()]))
         for name, parts in program.packs.items():
             writer.add(name, counted([pack(parts, lowered.weights)]))
         for name, table in program.constants.items():
@@ -113,7 +115,7 @@ def write_weights(folder: Path, lowered: Lowered, progress: Progress) -> tuple[l
 
 
 def add_weight(writer: ShardWriter, weight: Weight, counted) -> None:
-    """One parameter's buffers: a matrix in its format, a vector as float32."""
+    """One parameter's values: a matrix in its format, a vector as float32."""
     if not weight.is_matrix:
         writer.add(weight.name, counted([weight.values()]))
         return
@@ -121,8 +123,6 @@ def add_weight(writer: ShardWriter, weight: Weight, counted) -> None:
     writer.add(f"{weight.name}.data", counted(matrix.data()))
     if matrix.scale_bytes:
         writer.add(f"{weight.name}.scale", counted([matrix.scales()]))
-    if weight.rounding:
-        writer.add(f"{weight.name}.steps", counted([weight.steps()]))
 
 
 def write_texts(folder: Path, checkpoint: Checkpoint, tokenizer: bytes | None) -> None:

@@ -9,6 +9,7 @@ from ..kernels.rounding import Rounding
 from ..kernels.rope import rope_frequencies, rope_table
 from ..passes.operators import parse
 from ..passes.rewrite import is_op
+from ..weights import STEPS
 from .kv_plan import CachePlan
 from .program import Launch
 
@@ -57,9 +58,11 @@ class Context:
 
     def vectors(self, owner: str, parts: list[str | float]) -> list[str]:
         """Name of the buffer that holds these vectors (weights of the model, tables of activation steps) and numbers, one after the
-        other; none where there is nothing to hold. A vector alone is its own buffer. owner: what the name begins with."""
-        if len(parts) < 2 and all(isinstance(part, str) for part in parts):
-            return parts
+        other, padded to a multiple of four; none where there is nothing to hold. owner: what the name begins with."""
+        if not parts:
+            return []
+        if len(parts) == 1 and isinstance(parts[0], str) and not parts[0].endswith(STEPS):
+            return parts  # its own buffer, of a multiple of four already
         name, count = f"{owner}.vectors", 1
         while self.packs.setdefault(name, tuple(parts)) != tuple(parts):
             count += 1
