@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from compiler.errors import GemletError
-from compiler.setup.environment import enter_environment
+from compiler.setup.environment import LEVELS, enter_environment
 from compiler.setup.folders import ENVIRONMENT, REQUIREMENTS, SITE
 
 QUANTIZATIONS = ("auto", "q4", "q8", "f16", "f32")
 TARGETS = ("webgpu",)
 PLANNED_TARGETS = ("wasm",)
+ADAPTERS = ("auto", "hardware", "swiftshader")
 
 # As a shell reports a program that Ctrl-C ended.
 INTERRUPTED = 130
@@ -29,7 +30,8 @@ def main(arguments: Sequence[str]) -> int:
     """
     options = parse(arguments)
     try:
-        enter_environment(ENVIRONMENT, REQUIREMENTS, "test" if options.command == "test" else "run")
+        level = options.command if options.command in LEVELS else "run"
+        enter_environment(ENVIRONMENT, REQUIREMENTS, level)
         # Only now: it imports packages that are in the environment alone.
         from compiler.commands import run
 
@@ -92,7 +94,24 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser(
         "test", help="set up and run every test", epilog="Arguments after -- go to pytest: build.py test -- -k norm"
     )
+    _add_bench(commands.add_parser("bench", help="measure gemlet beside other engines, into bench/results.md"))
     return parser
+
+
+def _add_bench(parser: argparse.ArgumentParser) -> None:
+    by_adapter = "default: by the adapter"
+    parser.add_argument(
+        "--engines", type=_words, metavar="LIST", help='beginnings of their titles, as "gemlet,wllama" (default: all)'
+    )
+    parser.add_argument(
+        "--adapter", choices=ADAPTERS, default="auto", help="what WebGPU runs on (default: the GPU, else SwiftShader)"
+    )
+    parser.add_argument("--prompts", type=_lengths, metavar="LIST", help=f"tokens of each prompt ({by_adapter})")
+    parser.add_argument("--tokens", type=_two_or_more, metavar="N", help=f"tokens to decode, at least 2 ({by_adapter})")
+    parser.add_argument("--rounds", type=_positive, metavar="N", help=f"how often to measure each engine ({by_adapter})")
+    parser.add_argument(
+        "--threads", type=_positives, default=(1, 2), metavar="LIST", help="threads of the engines on the CPU (default: 1,2)"
+    )
 
 
 def _add_model(parser: argparse.ArgumentParser, what: str) -> None:
@@ -116,6 +135,22 @@ def _targets(text: str) -> tuple[str, ...]:
         if target not in TARGETS:
             raise argparse.ArgumentTypeError(f"{target!r} is not a target: use {','.join(TARGETS)}")
     return targets
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split(","))
+
+
+def _lengths(text: str) -> tuple[int, ...]:
+    return tuple(_two_or_more(word) for word in text.split(","))
+
+
+def _positives(text: str) -> tuple[int, ...]:
+    return tuple(_positive(word) for word in text.split(","))
+
+
+def _two_or_more(text: str) -> int:
+    return _integer(text, 2, None)
 
 
 def _positive(text: str) -> int:

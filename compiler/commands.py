@@ -27,7 +27,14 @@ def run(options: argparse.Namespace) -> int:
 
     Raises GemletError where it fails for a reason that the user can act on.
     """
-    commands = {None: run_default, "compile": run_compile, "plan": run_plan, "serve": run_serve, "test": run_test}
+    commands = {
+        None: run_default,
+        "compile": run_compile,
+        "plan": run_plan,
+        "serve": run_serve,
+        "test": run_test,
+        "bench": run_bench,
+    }
     return commands[options.command](options)
 
 
@@ -99,3 +106,14 @@ def run_test(options: argparse.Namespace) -> int:
     ensure_llvmpipe(CACHE)
     check_web(WEB, node)
     return subprocess.run([sys.executable, "-m", "pytest", *options.pytest], cwd=PROJECT).returncode
+
+
+def run_bench(options: argparse.Namespace) -> int:
+    """Measures the engines and says where the results are."""
+    from bench.command import write_results
+
+    results = write_results(
+        options.engines, options.adapter, options.prompts, options.tokens, options.rounds, options.threads
+    )
+    print(f"results: {results}")
+    return 0

@@ -10,11 +10,17 @@ from pathlib import Path
 from compiler.errors import GemletError
 from compiler.setup.steps import digest, is_stamped, run_step, write_stamp
 
-# A level is a list of requirement files. The tests' packages are large, so only `build.py test` brings them.
-LEVELS = {"run": ["run.txt"], "test": ["run.txt", "test.txt"]}
+# A level is a list of requirement files. The later ones are large, so only the commands of those names bring them.
+LEVELS = {"run": ["run.txt"], "test": ["run.txt", "test.txt"], "bench": ["run.txt", "test.txt", "bench.txt"]}
 
 # The oldest Python for each level: the reference of the tests, transformers 5.23, has no release for 3.10.
-OLDEST_PYTHON = {"run": (3, 10), "test": (3, 11)}
+OLDEST_PYTHON = {"run": (3, 10), "test": (3, 11), "bench": (3, 11)}
+
+TITLES = {
+    "run": "Python packages",
+    "test": "Python packages for the tests (large, once)",
+    "bench": "Python packages for the benchmark (large, once)",
+}
 
 PIP_HINT = "check the network and pip's settings, then run the same command again"
 
@@ -22,7 +28,7 @@ PIP_HINT = "check the network and pip's settings, then run the same command agai
 def enter_environment(environment: Path, requirements: Path, level: str) -> None:
     """Returns inside `environment`, with all packages of `level` installed; outside, starts the program again in it.
 
-    `requirements` is the folder of run.txt, test.txt and lock.txt. A stamp in the environment holds the digest of
+    `requirements` is the folder of the files of LEVELS and lock.txt. A stamp in the environment holds the digest of
     the files that it was filled from, so a later run only reads a few small files.
     Raises GemletError where Python is too old or a step of the set-up fails.
     """
@@ -68,7 +74,7 @@ def _install(environment: Path, requirements: Path, level: str) -> None:
         run_step("Pip", [sys.executable, "-m", "ensurepip"], log=environment / "gemlet-pip.log", hint=PIP_HINT)
     files = [word for name in LEVELS[level] for word in ("-r", str(requirements / name))]
     run_step(
-        "Python packages" if level == "run" else "Python packages for the tests (large, once)",
+        TITLES[level],
         pip_install(environment, *files, "-c", str(requirements / "lock.txt")),
         log=environment / "gemlet-pip.log",
         hint=PIP_HINT,

@@ -1,0 +1,22 @@
+// gemlet: its own engine, in its own worker, on the default model.
+
+/** options: {folder, backend}. Gives the engine's interface of this benchmark (bench/README.md). */
+export async function load({ folder, backend }) {
+  const { Engine } = await import("../gemlet/gemlet.js");
+  const engine = await Engine.load(folder, { backend });
+  return {
+    adapter: engine.info.backend.adapter,
+    async generate({ ids }, count) {
+      const request = { prompt: ids, max_tokens: count, temperature: 0, ignore_eos: true, stream: true, return_token_ids: true };
+      const start = performance.now();
+      const times = [];
+      let text = "";
+      for await (const { choices } of await engine.completions.create(request)) {
+        const now = performance.now();
+        for (const _ of choices[0].token_ids) times.push(now);
+        text += choices[0].text;
+      }
+      return { start, times, text };
+    },
+  };
+}
