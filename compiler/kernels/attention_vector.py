@@ -1,7 +1,7 @@
 """Attention of one token over a KV cache, cut along the keys (flash-decoding, arXiv 2311.01282).
 
-The keys in use are divided among `splits` workgroups for each KV head and up to four of the query heads that share it, so the work
-follows the length of the conversation with no word from the CPU: a workgroup without keys leaves at once. Each leaves the
+The positions that the token can see are divided among `splits` workgroups for each KV head and up to four of the query heads that share
+it, so the work follows the length of the conversation, or the window, with no word from the CPU: a workgroup without keys leaves at once. Each leaves the
 sums of its own online softmax (arXiv 2205.14135), with their peak and mass; the product that follows adds the parts up
 (compiler/kernels/vector_input.py).
 
@@ -14,7 +14,7 @@ from tvm.script import tirx as T
 
 from ..state import STATE
 from .kernel import TILE, Kernel, Parameter, ceil_div, exact, number_name
-from .position import end_position, slot_of, slot_position, slots_in_use
+from .position import end_position, slot_of
 from .rope import DIGIT, rotate
 from .workgroup_sum import workgroup_sum
 
@@ -71,6 +71,14 @@ def attention_vector(heads: int, kv_heads: int, head_size: int, width: int, q_of
     def query_head(head, tile, r):
         """The head of row r; rows that pad the last tile repeat its last head."""
         return head * group + T.min(group - 1, tile * rows + r)
+
+    def oldest(last):
+        """The first position that the token at `last` can see."""
+        return T.max(0, last - (reach - 1)) if window else T.int32(0)
+
+    def newest(last):
+        """The last position whose key is in the cache."""
+        return last - 1 if appends else last
 
     @T.inline
     def inverse_rms(X, start, partial, out, tx):
@@ -141,37 +149,38 @@ def attention_vector(heads: int, kv_heads: int, head_size: int, width: int, q_of
                     sums[r * columns_a_thread + i] = own_value[i * THREADS + tx]
 
     @T.inline
-    def score(K, queries, scores, key0, head, last, own_slot, tx):
-        slot: T.int32 = key0 + tx
+    def score(K, queries, scores, key0, head, last, tx):
+        at: T.int32 = key0 + tx
+        slot: T.int32 = slot_of(key0, ring) + tx
         products = T.alloc_buffer((rows,), "float32", scope="local")
         for r in T.unroll(rows):
             products[r] = T.float32(0)
-        if slot != own_slot:
+        if at <= newest(last):
             for u in T.serial(vectors):
                 key: T.float32x4 = K[((slot // TILE * kv_heads + head) * vectors + u) * TILE + slot % TILE]
                 for r in T.unroll(rows):
                     products[r] = products[r] + T.call_pure_extern("float32", "dot", key, queries[r * vectors + u])
-        at: T.int32 = slot_position(slot, last, ring)
-        seen: T.bool = T.And(T.And(at >= 0, slot != own_slot), T.And(slot < slots_in_use(last, ring), last - at < reach))
         for r in T.unroll(rows):
-            scores[r * THREADS + tx] = T.Select(seen, products[r], T.float32(MASKED))
+            scores[r * THREADS + tx] = T.Select(T.And(at <= newest(last), last - at < reach), products[r], T.float32(MASKED))
 
     @T.inline
-    def add_values(V, scores, peak, mass, sums, key0, head, last, own_slot, tx):
-        for j in T.serial(T.min(THREADS, slots_in_use(last, ring) - key0)):
-            if key0 + j != own_slot:
-                for r in T.unroll(rows):
-                    mass[r] = mass[r] + scores[r * THREADS + j]
-                for i in T.unroll(columns_a_thread):
-                    if i * THREADS + tx < vectors:
-                        value: T.float32x4 = V[((key0 + j) * kv_heads + head) * vectors + i * THREADS + tx]
-                        for r in T.unroll(rows):
-                            sums[r * columns_a_thread + i] = sums[r * columns_a_thread + i] + value * T.Broadcast(scores[r * THREADS + j], 4)
+    def add_values(V, scores, peak, mass, sums, key0, head, last, tx):
+        first: T.int32 = T.max(0, oldest(last) - key0)
+        slot0: T.int32 = slot_of(key0, ring)
+        for step in T.serial(T.min(THREADS, newest(last) + 1 - key0) - first):
+            j: T.int32 = first + step
+            for r in T.unroll(rows):
+                mass[r] = mass[r] + scores[r * THREADS + j]
+            for i in T.unroll(columns_a_thread):
+                if i * THREADS + tx < vectors:
+                    value: T.float32x4 = V[((slot0 + j) * kv_heads + head) * vectors + i * THREADS + tx]
+                    for r in T.unroll(rows):
+                        sums[r * columns_a_thread + i] = sums[r * columns_a_thread + i] + value * T.Broadcast(scores[r * THREADS + j], 4)
 
     @T.inline
-    def add_block(K, V, queries, scores, peak, mass, sums, key0, head, last, own_slot, tx):
+    def add_block(K, V, queries, scores, peak, mass, sums, key0, head, last, tx):
         T.tvm_storage_sync("shared")
-        score(K, queries, scores, key0, head, last, own_slot, tx)
+        score(K, queries, scores, key0, head, last, tx)
         T.tvm_storage_sync("shared")
         for r in T.unroll(rows):
             highest: T.float32 = peak[r]
@@ -187,7 +196,7 @@ def attention_vector(heads: int, kv_heads: int, head_size: int, width: int, q_of
             own_score: T.float32 = scores[r * THREADS + tx]
             scores[r * THREADS + tx] = T.Select(own_score <= T.float32(MASKED), T.float32(0), T.exp(own_score - peak[r]))
         T.tvm_storage_sync("shared")
-        add_values(V, scores, peak, mass, sums, key0, head, last, own_slot, tx)
+        add_values(V, scores, peak, mass, sums, key0, head, last, tx)
 
     @T.jit
     def func(X: T.Buffer((width // 4,), "float32x4"), G: T.Buffer((2 * vectors if q_norm and k_norm else vectors,), "float32x4"),
@@ -206,8 +215,9 @@ def attention_vector(heads: int, kv_heads: int, head_size: int, width: int, q_of
                     head: T.int32 = head_tile // row_tiles
                     tile: T.int32 = head_tile % row_tiles
                     last: T.int32 = end_position(STATE_WORDS)
-                    own_slot: T.int32 = slot_of(last, ring) if appends else -1
-                    blocks: T.int32 = T.truncdiv(slots_in_use(last, ring) + THREADS - 1, THREADS)
+                    # Blocks of neighbouring positions, which are neighbouring slots: a ring holds whole blocks.
+                    block0: T.int32 = oldest(last) // THREADS
+                    blocks: T.int32 = last // THREADS - block0 + 1
                     blocks_a_split: T.int32 = T.truncdiv(blocks + splits - 1, splits)
                     first: T.int32 = split * blocks_a_split
                     for r in T.unroll(rows):
@@ -224,10 +234,10 @@ def attention_vector(heads: int, kv_heads: int, head_size: int, width: int, q_of
                                 load_own(X, G, TABLE, own_key, own_value, scores, head, last, tx)
                                 T.tvm_storage_sync("shared")
                                 if tile == 0:
-                                    store_own(K, V, own_key, own_value, head, own_slot, tx)
+                                    store_own(K, V, own_key, own_value, head, slot_of(last, ring), tx)
                                 start_with_own(queries, own_key, own_value, scores, peak, mass, sums, tx)
                         for block in T.serial(T.min(blocks_a_split, blocks - first)):
-                            add_block(K, V, queries, scores, peak, mass, sums, (first + block) * THREADS, head, last, own_slot, tx)
+                            add_block(K, V, queries, scores, peak, mass, sums, (block0 + first + block) * THREADS, head, last, tx)
                     for r in T.unroll(rows):
                         if tile * rows + r < group:
                             place: T.int32 = split * heads + query_head(head, tile, r)

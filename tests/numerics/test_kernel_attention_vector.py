@@ -44,14 +44,14 @@ def check(gpu, heads: int, kv_heads: int, size: int, position: int, length: int 
     """The attention of the token at `position` + `length` - 1 over a cache filled by position; returns it, [H, D].
 
     own: its key and value are in X, not in the cache; the cache has to hold them afterwards, and else what it held. spread: size
-    of the keys. Slots that hold no key yet hold NaN.
+    of the keys. Slots that hold no key yet, or one that the window has left behind, hold NaN.
     """
     rng = np.random.default_rng(size * 100 + heads)
     last = position + length - 1
     keys, values, q = normal(rng, last + 1, kv_heads, size) * np.float32(spread), normal(rng, last + 1, kv_heads, size), normal(rng, 1, heads, size)
     gain, k_gain, frequencies = 1 + normal(rng, size) / 4, 1 + normal(rng, size) / 4, rope_frequencies(size, THETA, 1.0)
     held_keys, held_values = (np.full((slots, kv_heads, size), np.nan, np.float32) for _ in range(2))
-    for at in range(last if own else last + 1):
+    for at in range(max(0, last + 1 - (window or last + 1)), last if own else last + 1):
         held_keys[at % (ring or slots)], held_values[at % (ring or slots)] = keys[at], values[at]
     q_offset, kv_width = 8, kv_heads * size
     k_offset = q_offset + heads * size
