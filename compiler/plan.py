@@ -4,6 +4,7 @@ from .emit.shards import SHARD_BYTES
 from .kernels.kernel import ceil_div
 from .kernels.rope import DIGIT
 from .pipeline import Lowered, lower_model
+from .plan_decode import decode_table
 from .plan_layers import by_context, bytes_by_quantization, cache_bytes, caches_at, layer_table
 from .quantize.matrix import BLOCK_VALUES
 from .schedule.program import Program
@@ -50,6 +51,7 @@ def plan_model(checkpoint: Checkpoint, quant: str, context: int | None) -> dict:
         "placements": placements(lowered, gpu),
         "largest_buffer_bytes": max(buffer.bytes for buffer in program.in_one_binding),
         "build_peak_bytes": build_peak(lowered),
+        "decode": {"tokens": min(contexts), "work": decode_table(lowered, min(contexts))},
         "layers": layer_table(lowered, contexts),
     }
 

@@ -251,5 +251,6 @@ def attention_vector(heads: int, kv_heads: int, head_size: int, width: int, q_of
 
     present = [(Parameter("X", bytes_moved=4 * head_size * (heads + (2 * kv_heads if appends else 0))), True), (Parameter("G"), q_norm or k_norm),
                (Parameter("TABLE", bytes_moved=8 * head_size), True), (Parameter("STATE_WORDS", bytes_moved=8), True), (Parameter("K", written=appends), True),
-               (Parameter("V", written=appends), True), (Parameter("PARTS", written=True), True), (Parameter("STATS", written=True), True)]
+               (Parameter("V", written=appends), True), (Parameter("PARTS", written=True, bytes_moved=4 * splits * heads * head_size), True),
+               (Parameter("STATS", written=True, bytes_moved=8 * splits * heads), True)]
     return Kernel(name, func, (splits, kv_heads * row_tiles), tuple(parameter for parameter, wanted in present if wanted))

@@ -62,7 +62,8 @@ def embed_kernel(tokens: int, vocabulary: int, width: int, format: str, scale: f
     row_bytes = tokens * layout.units * 16
     present = [(Parameter("W", bytes_moved=row_bytes), True),
                (Parameter("S", bytes_moved=tokens * layout.scale_words * 4), layout.has_scale),
-               (Parameter("PART"), table), (Parameter("STATE_WORDS", bytes_moved=4 * tokens), True), (Parameter("Y", written=True), True)]
+               (Parameter("PART"), table), (Parameter("STATE_WORDS", bytes_moved=4 * tokens), True),
+               (Parameter("Y", written=True, bytes_moved=4 * tokens * width), True)]
     return Kernel(name, func, (blocks, tokens), tuple(parameter for parameter, wanted in present if wanted))
 
 

@@ -100,8 +100,9 @@ def experts_gated_vector(experts: int, chosen: int, rows: int, columns: int, for
                             Y[choice * rows + row] = gelu(acc[0]) * acc[1]
 
     rows_read = chosen * 2 * rows
-    parameters = (*weight_parameters(layout, rows_read), Parameter("X"), Parameter("V"), Parameter("SCORES"), Parameter("Y", written=True),
-                  Parameter("ROUTE", written=True))
+    parameters = (*weight_parameters(layout, rows_read), Parameter("X", bytes_moved=4 * columns), Parameter("V"),
+                  Parameter("SCORES", bytes_moved=4 * experts), Parameter("Y", written=True, bytes_moved=4 * chosen * rows),
+                  Parameter("ROUTE", written=True, bytes_moved=8 * chosen))
     return Kernel(name, func, (ceil_div(rows, TILE), chosen), parameters, rows_read * columns)
 
 
@@ -137,7 +138,8 @@ def experts_sum_vector(experts: int, chosen: int, rows: int, columns: int, forma
                     if ty == 0 and row < rows:
                         Y[row] = acc[0]
 
-    parameters = (*weight_parameters(layout, chosen * rows), Parameter("X"), Parameter("ROUTE"), Parameter("Y", written=True))
+    parameters = (*weight_parameters(layout, chosen * rows), Parameter("X", bytes_moved=4 * chosen * columns),
+                  Parameter("ROUTE", bytes_moved=8 * chosen), Parameter("Y", written=True, bytes_moved=4 * rows))
     return Kernel(name, func, (ceil_div(rows, TILE), 1), parameters, chosen * rows * columns)
 
 

@@ -170,7 +170,9 @@ def linear_vector(rows: int, columns: int, format: str, source: VectorInput = Ve
                         store_peak(PEAKS, partial, best[0], bx, thread)
 
     present = [(Parameter("W"), True), (Parameter("S"), layout.has_scale), (Parameter("X", bytes_moved=4 * (x_values - source.offset)), True),
-               (Parameter("STATS"), source.heads > 0), (Parameter("M"), source.branches is not None), (Parameter("R"), source.residual is not None),
-               (Parameter("V"), v_vectors > 0), (Parameter("E", bytes_moved=4 * rows), epilogue == "gated_by"), (Parameter("Y", written=True), True),
-               (Parameter("H", written=True), stores), (Parameter("PEAKS", written=True), peaks)]
+               (Parameter("STATS", bytes_moved=8 * source.heads * source.splits), source.heads > 0),
+               (Parameter("M", bytes_moved=4 * columns), source.branches is not None), (Parameter("R", bytes_moved=4 * columns), source.residual is not None),
+               (Parameter("V"), v_vectors > 0), (Parameter("E", bytes_moved=4 * rows), epilogue == "gated_by"),
+               (Parameter("Y", written=True, bytes_moved=4 * rows), True), (Parameter("H", written=True, bytes_moved=4 * columns), stores),
+               (Parameter("PEAKS", written=True, bytes_moved=4 * blocks), peaks)]
     return Kernel(name, func, (blocks, 1), tuple(parameter for parameter, wanted in present if wanted), layout.rows * columns)

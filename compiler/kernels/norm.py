@@ -53,6 +53,7 @@ def norm_kernel(tokens: int, width: int, eps: float, residual: bool = False, inp
                         y = y + R[at]
                     Y[at] = y * T.Broadcast(after, 4)
 
-    present = [(Parameter("X"), True), (Parameter("G"), True), (Parameter("R"), residual), (Parameter("C"), scaled_by_tensor),
-               (Parameter("Y", written=True), True)]
+    moved = 4 * tokens * width
+    present = [(Parameter("X", bytes_moved=moved), True), (Parameter("G"), True), (Parameter("R", bytes_moved=moved), residual),
+               (Parameter("C"), scaled_by_tensor), (Parameter("Y", written=True, bytes_moved=moved), True)]
     return Kernel(name, func, (tokens, 1), tuple(parameter for parameter, wanted in present if wanted))

@@ -247,4 +247,4 @@ def sample_kernel(vocabulary: int, block: int) -> Kernel:
                 else:
                     sample(LOGITS, PEAKS, STATE_WORDS, tx)
 
-    return Kernel(name, func, (1, 1), (Parameter("LOGITS"), Parameter("PEAKS"), Parameter("STATE_WORDS", written=True, bytes_moved=48)))
+    return Kernel(name, func, (1, 1), (Parameter("LOGITS", bytes_moved=4 * vocabulary), Parameter("PEAKS", bytes_moved=4 * blocks), Parameter("STATE_WORDS", written=True, bytes_moved=48)))
