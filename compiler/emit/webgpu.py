@@ -12,7 +12,7 @@ import tvm
 from tvm import s_tir, tirx
 
 from ..errors import GemletError
-from ..kernels.kernel import MAX_SHARED_BYTES, MAX_THREADS, Kernel
+from ..kernels.kernel import FEATURES, MAX_SHARED_BYTES, MAX_THREADS, Kernel
 
 MAX_GRID = 65535
 TARGET = {"kind": "webgpu", "max_num_threads": MAX_THREADS, "max_shared_memory_per_block": MAX_SHARED_BYTES}
@@ -83,6 +83,7 @@ def emit_kernel(kernel: Kernel) -> Shader:
     workgroup = tuple(int(extent) for extent in WORKGROUP.search(wgsl).groups())
     if workgroup[0] * workgroup[1] * workgroup[2] > MAX_THREADS:
         raise GemletError(f"kernel {kernel.name}: {workgroup} threads a workgroup, WebGPU's default limit is {MAX_THREADS}")
+    wgsl = "".join(FEATURES[feature] + "\n" for feature in kernel.requires) + wgsl
     return Shader(wgsl, kernel.name + "_kernel", workgroup, bindings, written)
 
 

@@ -7,7 +7,7 @@ from tvm.script import tirx as T
 
 from ..quantize import format_named
 from ..quantize.format import GROUP
-from .kernel import TILE, ceil_div
+from .kernel import TILE, ceil_div, exact
 
 
 class WeightLayout:
@@ -62,23 +62,34 @@ def expand_vector(format: str):
             values[i * 2] = T.reinterpret("float32", T.shift_left(words[base + v * 2 + i], T.uint32(16)))
             values[i * 2 + 1] = T.reinterpret("float32", T.bitwise_and(words[base + v * 2 + i], T.uint32(0xFFFF0000)))
 
+    def in_place(word, i, mask):
+        """Bits of byte i, left where they are: a number of few digits, so that the float32 below is exact. Shifts cost more, on some devices much more."""
+        return T.Cast("float32", T.reinterpret("int32", T.bitwise_and(word, T.uint32(mask << 8 * i)))) * exact(2.0 ** (-8 * i))
+
     @T.inline
     def expand_q8(words, base, v, values):
-        for i in T.unroll(4):
-            values[i] = T.Cast("float32", T.shift_right(
-                T.reinterpret("int32", T.shift_left(words[base + v], T.uint32(24 - 8 * i))), 24))
+        # With its sign bit turned over, a byte is the value plus 128; the highest byte is a signed number where it is.
+        word = T.meta_var(T.bitwise_xor(words[base + v], T.uint32(0x808080)))
+        values[0] = in_place(word, 0, 255) - T.float32(128)
+        values[1] = in_place(word, 1, 255) - T.float32(128)
+        values[2] = in_place(word, 2, 255) - T.float32(128)
+        values[3] = in_place(word, 3, 255)
 
     @T.inline
     def expand_q4(words, base, v, values):
-        for i in T.unroll(4):
-            nibble = T.meta_var(T.bitwise_and(T.shift_right(words[base + v % 4], T.uint32(8 * i + v // 4 * 4)), T.uint32(15)))
-            values[i] = T.Cast("float32", nibble) - T.float32(8)
+        word = T.meta_var(T.shift_right(words[base + v % 4], T.Cast("uint32", v // 4 * 4)))
+        values[0] = in_place(word, 0, 15) - T.float32(8)
+        values[1] = in_place(word, 1, 15) - T.float32(8)
+        values[2] = in_place(word, 2, 15) - T.float32(8)
+        values[3] = in_place(word, 3, 15) - T.float32(8)
 
     @T.inline
     def expand_m2(words, base, v, values):
-        for i in T.unroll(4):
-            pair = T.meta_var(T.bitwise_and(T.shift_right(words[base + v % 4], T.uint32(8 * i + v // 4 * 2)), T.uint32(3)))
-            values[i] = T.Cast("float32", pair) - T.float32(2)
+        word = T.meta_var(T.shift_right(words[base + v % 4], T.Cast("uint32", v // 4 * 2)))
+        values[0] = in_place(word, 0, 3) - T.float32(2)
+        values[1] = in_place(word, 1, 3) - T.float32(2)
+        values[2] = in_place(word, 2, 3) - T.float32(2)
+        values[3] = in_place(word, 3, 3) - T.float32(2)
 
     # q8 and m8, q4 and m4 differ in their scales only.
     return {"f32": expand_f32, "f16": expand_f16, "bf16": expand_bf16, "q8": expand_q8, "q4": expand_q4, "m8": expand_q8,

@@ -1,86 +1,63 @@
 """Products by expert for a chunk: each expert's weights meet just the tokens that chose it.
 
-A workgroup makes up to 32 of one expert's choices (COUNT and LIST, compiler/kernels/route.py) by up to four tiles of 32
+A workgroup takes some of one expert's choices (COUNT and LIST, compiler/kernels/route.py) to several tiles of 32
 rows; expert and tile of choices share the grid's second axis. Workgroups without choices do nothing.
 """
 from tvm.script import tirx as T
 
-from .dequantize import WeightLayout
-from .epilogue import gelu
-from .kernel import TILE, Kernel, Parameter, ceil_div
-from .matrix_tile import ROWS_A_THREAD, TOKENS_A_THREAD, multiply_group
+from .experts_packed import experts_packed
+from .experts_product import ExpertsProduct
+from .kernel import SUBGROUPS, TILE, Kernel, Parameter, ceil_div
+from .linear_matrix import PLAIN, QUADS
+from .matrix_product import MatrixShape
+from .matrix_tile import multiply_step, place_in_quad, steps
+from .packed_tile import packs
 
 
 def experts_matrix(tokens: int, experts: int, chosen: int, rows: int, columns: int, format: str, gated: bool) -> Kernel:
     """Y[M * chosen, N], a row a choice, float32.
 
     gated: W [experts * 2 N, K], Y = gelu(gate x) * (up x) with x [M, K] the token's; else W [experts * N, K], Y = W x with
-    X [M * chosen, K] the choice's own.
+    X [M * chosen, K] the choice's own. Variants: in integers where the format allows it, and by quads of a subgroup.
     """
-    products = 2 if gated else 1
-    layout = WeightLayout(experts * products * rows, columns, format)
-    row_tiles = max(1, min(ROWS_A_THREAD // products, ceil_div(rows, TILE)))
-    slots = products * row_tiles
-    tile_tokens = min(32, ceil_div(tokens, TOKENS_A_THREAD) * TOKENS_A_THREAD)
-    slices = tile_tokens // TOKENS_A_THREAD
-    tiles = ceil_div(tokens, tile_tokens)
-    threads, staged = TILE * slices, tile_tokens * layout.vectors
-    x_rows, choices_a_row = (tokens, chosen) if gated else (tokens * chosen, 1)
-    multiply = multiply_group(layout, slots)
-    name = f"experts_matrix_m{tokens}_{format}_e{experts}_top{chosen}_n{rows}_k{columns}" + ("_gated" if gated else "")
+    product = ExpertsProduct(tokens, experts, chosen, rows, columns, format, gated)
+    packed = (experts_packed(product),) if packs(format) else ()
+    return experts_float(product, PLAIN, False, (*packed, experts_float(product, QUADS, True)))
 
-    @T.inline
-    def stage(X, LIST, xs, group, expert, first, count, thread):
-        for i in T.serial(ceil_div(staged, threads)):
-            at: T.int32 = i * threads + thread
-            if at < staged:
-                choice: T.int32 = first + at // layout.vectors
-                k4: T.int32 = group * layout.vectors + at % layout.vectors
-                if choice < count and k4 < columns // 4:
-                    xs[at] = X[LIST[expert * tokens + choice] // choices_a_row * (columns // 4) + k4]
-                else:
-                    xs[at] = T.Broadcast(T.float32(0), 4)
+
+def experts_float(product: ExpertsProduct, shape: MatrixShape, quads: bool, variants: tuple[Kernel, ...] = ()) -> Kernel:
+    """The product in float32, in a launch shape of its own."""
+    shape = shape.fitted(product.tokens)
+    layout, tokens, slots, tiles = product.layout, product.tokens, product.slots(shape), product.tiles(shape)
+    multiply = multiply_step(layout, slots, shape.tokens, quads)
+    row_of, store, grid = product.row_of(shape), product.store(shape), product.grid(shape)
+    name = product.name("experts_matrix" + ("_quads" if quads else ""), shape)
 
     @T.jit
     def func(W: T.Buffer((layout.data_units,), "uint32x4"), S: T.Buffer((layout.scale_total,), "uint32"),
-             X: T.Buffer((x_rows * columns // 4,), "float32x4"), COUNT: T.Buffer((experts,), "int32"),
-             LIST: T.Buffer((experts * tokens,), "int32"), Y: T.Buffer((tokens * chosen * rows,), "float32")):
+             X: T.Buffer((product.x_rows * product.columns // 4,), "float32x4"), COUNT: T.Buffer((product.experts,), "int32"),
+             LIST: T.Buffer((product.experts * tokens,), "int32"), Y: T.Buffer((tokens * product.chosen * product.rows,), "float32")):
         T.func_attr({"global_symbol": name, "tirx.noalias": True})
-        for bx in T.thread_binding(ceil_div(rows, TILE * row_tiles), thread="blockIdx.x"):
-            for by in T.thread_binding(experts * tiles, thread="blockIdx.y"):
-                for ty in T.thread_binding(slices, thread="threadIdx.y"):
+        for bx in T.thread_binding(grid[0], thread="blockIdx.x"):
+            for by in T.thread_binding(grid[1], thread="blockIdx.y"):
+                for ty in T.thread_binding(shape.slices, thread="threadIdx.y"):
                     for tx in T.thread_binding(TILE, thread="threadIdx.x"):
-                        xs = T.alloc_buffer((staged,), "float32x4", scope="shared")
-                        acc = T.alloc_buffer((slots * TOKENS_A_THREAD,), "float32", scope="local")
+                        acc = T.alloc_buffer((slots * shape.tokens,), "float32", scope="local")
+                        starts = T.alloc_buffer((shape.tokens,), "int32", scope="local")
                         expert: T.int32 = by // tiles
-                        first: T.int32 = by % tiles * tile_tokens
                         count: T.int32 = COUNT[expert]
-                        if first < count:
-                            for i in T.unroll(slots * TOKENS_A_THREAD):
+                        if by % tiles * shape.tile_tokens < count:
+                            for i in T.unroll(slots * shape.tokens):
                                 acc[i] = T.float32(0)
-                            for group in T.serial(layout.groups):
-                                T.tvm_storage_sync("shared")
-                                stage(X, LIST, xs, group, expert, first, count, ty * TILE + tx)
-                                T.tvm_storage_sync("shared")
-                                # Threads beyond N stay on the expert's last row: its neighbour need not exist.
-                                multiply(W, S, xs, acc, lambda slot: expert * (products * rows) + slot % products * rows + T.min(
-                                    (bx * row_tiles + slot // products) * TILE + tx, rows - 1), group, ty * TOKENS_A_THREAD, None)
-                            for t in T.unroll(TOKENS_A_THREAD):
-                                for i in T.unroll(row_tiles):
-                                    choice: T.int32 = first + ty * TOKENS_A_THREAD + t
-                                    row: T.int32 = (bx * row_tiles + i) * TILE + tx
-                                    if row < rows and choice < count:
-                                        y = T.meta_var(acc[i * products * TOKENS_A_THREAD + t])
-                                        if gated:
-                                            Y[LIST[expert * tokens + choice] * rows + row] = (
-                                                gelu(y) * acc[(i * products + 1) * TOKENS_A_THREAD + t])
-                                        else:
-                                            Y[LIST[expert * tokens + choice] * rows + row] = y
+                            first: T.int32 = by % tiles * shape.tile_tokens + ty * shape.tokens
+                            for t in T.unroll(shape.tokens):
+                                starts[t] = product.x_start(LIST[expert * tokens + T.min(first + t, count - 1)])
+                            place: T.int32 = place_in_quad(tx) if quads else T.int32(0)
+                            for step in T.serial(steps(layout, quads)):
+                                multiply(W, S, X, acc, starts, place, lambda slot: row_of(expert, bx, slot, tx), step, lambda x, slot: x)
+                            store(LIST, Y, acc, expert, count, bx, tx, first)
 
-    scale = [Parameter("S")] if layout.has_scale else []
-    return Kernel(name, func, (ceil_div(rows, TILE * row_tiles), experts * tiles),
-                  (Parameter("W"), *scale, Parameter("X"), Parameter("COUNT"), Parameter("LIST"), Parameter("Y", written=True)),
-                  tokens * chosen * products * rows * columns)
+    return Kernel(name, func, grid, product.parameters, product.multiply_accumulates, (SUBGROUPS,) if quads else (), variants)
 
 
 def weighted_sum_kernel(tokens: int, chosen: int, width: int) -> Kernel:

@@ -12,6 +12,10 @@ TILE = TILE_ROWS
 # WebGPU's default limits, which every adapter offers; kernels stay inside them.
 MAX_THREADS = 256
 MAX_SHARED_BYTES = 16384
+# What a variant may require, with the directive that a shader starts with: a WebGPU feature, and a feature of the language.
+SUBGROUPS = "subgroups"
+PACKED = "packed_4x8_integer_dot_product"
+FEATURES = {SUBGROUPS: "enable subgroups;", PACKED: f"requires {PACKED};"}
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,8 @@ class Kernel:
 
     function: the TIR function, which `T.jit` parses when it is asked for: that takes 0.2 s, and a plan needs none.
     grid: workgroups in x and y. multiply_accumulates: of one launch's matrix products (0 where there is none).
+    requires: what a device must offer beyond WebGPU's core, by the names of FEATURES. variants: kernels that do the same
+    work over the same parameters and require more; the engine takes one of them where it can.
     """
 
     name: str
@@ -41,6 +47,8 @@ class Kernel:
     grid: tuple[int, int]
     parameters: tuple[Parameter, ...]
     multiply_accumulates: int = 0
+    requires: tuple[str, ...] = ()
+    variants: tuple["Kernel", ...] = field(default=(), compare=False, repr=False)
 
     @property
     def prim_func(self) -> tirx.PrimFunc:

@@ -8,6 +8,7 @@ import math
 import numpy as np
 
 from ..state import MAX_STOP_TOKENS, OUTPUT_RING, STATE
+from .packed_tile import LARGEST, SMALLEST
 from .sample import LOWEST
 
 
@@ -49,6 +50,18 @@ def round_to(x: np.ndarray, step: np.ndarray | float) -> np.ndarray:
     """x rounded to -128 … 127 steps, halves to even; x itself where the step is 0."""
     size = np.where(np.equal(step, 0), 1, step)
     return np.where(np.equal(step, 0), x, np.clip(np.rint(x / size), -128, 127) * size)
+
+
+def int8_activations(x: np.ndarray, group: int = 32) -> np.ndarray:
+    """float32 [M, K] as the packed products see it: whole multiples, -127 … 127, of the largest magnitude of each `group` columns / 127.
+
+    In float32, operation by operation, so that every rounding falls as it does in the kernel. [M, K], float64.
+    """
+    groups = np.pad(np.asarray(x, np.float32), ((0, 0), (0, -x.shape[1] % group))).reshape(len(x), -1, group)
+    largest = np.abs(groups).max(axis=2, keepdims=True)
+    inverse = np.where(largest > np.float32(SMALLEST), np.float32(LARGEST) / np.maximum(largest, np.float32(SMALLEST)), np.float32(0))
+    steps = largest * np.float32(1 / LARGEST)
+    return (np.rint(groups * inverse).astype(np.float64) * steps).reshape(len(x), -1)[:, : x.shape[1]]
 
 
 def norm(x: np.ndarray, weight: np.ndarray, eps: float, residual: np.ndarray | float = 0.0, input_scale: float = 1.0,

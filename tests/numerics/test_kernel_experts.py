@@ -5,7 +5,9 @@ import pytest
 from compiler.kernels import experts_twins as twins
 from compiler.kernels.experts_matrix import experts_matrix, weighted_sum_kernel
 from compiler.kernels.experts_vector import experts_gated_vector, experts_sum_vector
+from compiler.kernels.kernel import PACKED, SUBGROUPS
 from compiler.kernels.route import group_kernel, route_kernel
+from compiler.kernels.twins import int8_activations
 from tests.fixtures import tolerances
 from tests.fixtures.kernel_inputs import SENTINEL, assert_within, encode, normal, pack_vectors, sentinels, state_words
 
@@ -118,8 +120,26 @@ def test_one_token_adds_up_its_experts(gpu, format, rows, columns, experts, chos
     assert_within(y[None, :rows], twins.weighted_sum(products, weights.astype(np.float64)), bound)
 
 
-@pytest.mark.parametrize(("format", "rows", "columns", "tokens", "length"), [("f32", 40, 36, 40, 40), ("q4", 33, 96, 16, 5)])
+CHUNKS = [("f32", 40, 36, 40, 40), ("q4", 33, 96, 16, 5)]
+
+
+@pytest.mark.parametrize(("format", "rows", "columns", "tokens", "length"), CHUNKS)
 def test_a_chunk_meets_the_experts_that_its_tokens_chose(gpu, format, rows, columns, tokens, length):
+    check_chunk(gpu, format, rows, columns, tokens, length)
+
+
+@pytest.mark.parametrize(("format", "rows", "columns", "tokens", "length"), CHUNKS)
+def test_a_chunk_meets_its_experts_by_quads(gpu, format, rows, columns, tokens, length):
+    check_chunk(gpu, format, rows, columns, tokens, length, variant=SUBGROUPS)
+
+
+@pytest.mark.parametrize(("format", "rows", "columns", "tokens", "length"), [CHUNKS[1], ("q8", 40, 300, 40, 40)])
+def test_a_chunk_meets_its_experts_in_integers(gpu, format, rows, columns, tokens, length):
+    check_chunk(gpu, format, rows, columns, tokens, length, variant=PACKED)
+
+
+def check_chunk(gpu, format: str, rows: int, columns: int, tokens: int, length: int, variant: str | None = None) -> None:
+    """Both products of a chunk whose tokens crowd at one expert; by the variant that requires `variant`."""
     experts, chosen = 6, 2
     rng = np.random.default_rng(tokens)
     numbers, weights, route = routing(rng, tokens, experts, chosen)
@@ -134,10 +154,13 @@ def test_a_chunk_meets_the_experts_that_its_tokens_chose(gpu, format, rows, colu
         buffers, flat = encode(normal(rng, experts * products * rows, columns) / np.float32(columns**0.5), format)
         weight, x = flat.reshape(experts, products * rows, columns), normal(rng, tokens if gated else tokens * chosen, columns)
         kernel = experts_matrix(tokens, experts, chosen, rows, columns, format, gated)
+        if variant is not None:
+            kernel, = (each for each in kernel.variants if each.requires == (variant,))
         y = gpu.run(kernel, *buffers, x, count, listed, sentinels(tokens * chosen, rows))[-1]
         made = length * chosen
         twin, bound = (twins.experts_gated, gated_bound) if gated else (twins.experts_products, products_bound)
         inputs = x[:length] if gated else x[:made]
+        inputs = int8_activations(inputs) if variant == PACKED else inputs
         assert_within(y[:made], twin(inputs, weight, numbers[:length]), bound(inputs, weight, numbers[:length]))
         assert (y[made:] == SENTINEL).all()
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from compiler.kernels import twins
+from compiler.kernels.kernel import PACKED, SUBGROUPS
 from compiler.kernels.linear_matrix import linear_matrix
 from compiler.quantize import FORMATS
 from tests.fixtures import tolerances
@@ -24,8 +25,8 @@ def strided(values: np.ndarray, stride: int, offset: int) -> np.ndarray:
 
 
 def check(gpu, tokens: int, rows: int, columns: int, format: str, length: int | None = None, x_stride: int | None = None, x_offset: int = 0,
-          epilogue: str = "none", other_stride: int = 0, other_offset: int = 0) -> np.ndarray:
-    """Runs the kernel and compares the rows that count; returns all of Y, [tokens, rows]."""
+          epilogue: str = "none", other_stride: int = 0, other_offset: int = 0, variant: str | None = None) -> np.ndarray:
+    """Runs the kernel, or a variant that requires `variant`, and compares the rows that count; returns all of Y, [tokens, rows]."""
     rng = np.random.default_rng(tokens * 10000 + rows * 100 + columns)
     length = tokens if length is None else length
     buffers, weight = encode(normal(rng, (2 if epilogue == "gated" else 1) * rows, columns) / np.float32(columns**0.5), format)
@@ -34,10 +35,14 @@ def check(gpu, tokens: int, rows: int, columns: int, format: str, length: int | 
     held += [strided(other, other_stride, other_offset), np.array([other_offset], np.int32)] if epilogue == "gated_by" else []
     kernel = linear_matrix(tokens, rows, columns, format, x_stride=x_stride, x_offset=x_offset, epilogue=epilogue, cap=CAP,
                            other_stride=other_stride)
+    if variant is not None:
+        kernel, = (each for each in kernel.variants if each.requires == (variant,))
     out = gpu.run(kernel, *buffers, *held, state_words(length=length), sentinels(tokens * rows + 8))[-1]
     assert (out[tokens * rows :] == SENTINEL).all()
     y = out[: tokens * rows].reshape(tokens, rows)
 
+    # Both round x alike: what is left is the error of float32 sums.
+    x = twins.int8_activations(x) if variant == PACKED else x
     product = twins.linear(x, weight)
     bound = tolerances.product(x, weight)
     if epilogue == "gated":
@@ -60,6 +65,52 @@ SIZES = [(8, 33, 36), (16, 150, 100)]
                          + [(format, *size) for format in ("bf16", "q8") for size in [(5, 1, 4), (40, 64, 96)]])
 def test_product_is_that_of_the_decoded_weights(gpu, format, tokens, rows, columns):
     check(gpu, tokens, rows, columns, format)
+
+
+@pytest.mark.parametrize(("format", "tokens", "rows", "columns"), [(format, *SIZES[1]) for format in FORMATS] + [("q8", 5, 1, 4), ("q4", 40, 300, 96)])
+def test_quads_give_the_same_product(gpu, format, tokens, rows, columns):
+    check(gpu, tokens, rows, columns, format, variant=SUBGROUPS)
+
+
+@pytest.mark.parametrize(("epilogue", "format"), [("gated", "q8"), ("gated_by", "q4"), ("softcap", "f16")])
+def test_quads_keep_strides_epilogues_and_lengths(gpu, epilogue, format):
+    y = check(gpu, 40, 70, 100, format, length=13, x_stride=200, x_offset=24, epilogue=epilogue, other_stride=120, other_offset=11,
+              variant=SUBGROUPS)
+    assert (y[16:] == SENTINEL).all()
+
+
+# Columns: less than a group, groups and a bit, several stages of 256 and a bit.
+@pytest.mark.parametrize(("format", "tokens", "rows", "columns"), [
+    *((format, 16, 150, 100) for format in ("q8", "q4", "m8", "m4", "m2", "m4_32", "m2_64")), ("q8", 5, 1, 4), ("q4", 40, 300, 96), ("q8", 70, 33, 612),
+    ("m2", 9, 33, 612), ("q4", 33, 64, 512)])
+def test_integers_give_the_product_of_rounded_activations(gpu, format, tokens, rows, columns):
+    check(gpu, tokens, rows, columns, format, variant=PACKED)
+
+
+@pytest.mark.parametrize(("epilogue", "format"), [("gated", "q8"), ("gated_by", "q4"), ("softcap", "q8")])
+def test_integers_keep_strides_epilogues_and_lengths(gpu, epilogue, format):
+    y = check(gpu, 70, 70, 100, format, length=13, x_stride=200, x_offset=24, epilogue=epilogue, other_stride=120, other_offset=11, variant=PACKED)
+    assert (y[32:] == SENTINEL).all()
+
+
+def test_activations_of_every_size_are_rounded_in_their_own_group(gpu):
+    # Groups of zeros, of the smallest and largest magnitudes, and one whose largest value stands far out; signs at both ends.
+    x = normal(np.random.default_rng(1), 6, 64)
+    x[0] = 0
+    x[1, :32], x[1, 32:] = x[1, :32] * np.float32(1e-25), x[1, 32:] * np.float32(1e15)
+    x[2, 7], x[3, 40], x[4, :2], x[5, :32] = 1e4, -1e4, (np.abs(x[4]).max(), -np.abs(x[4]).max()), 1e-38
+    buffers, weight = encode(normal(np.random.default_rng(2), 33, 64), "q8")
+    kernel, = (each for each in linear_matrix(6, 33, 64, "q8").variants if each.requires == (PACKED,))
+    y = gpu.run(kernel, *buffers, x, state_words(length=6), sentinels(6, 33))[-1]
+    rounded = twins.int8_activations(x)
+    assert (rounded[0] == 0).all() and (rounded[5, :32] == 0).all()
+    assert (np.abs(rounded - x) <= 1.01 * np.repeat(np.abs(x).reshape(6, 2, 32).max(2), 32, axis=1) / 254 + 1e-30).all()
+    assert_within(y, twins.linear(rounded, weight), tolerances.product(rounded, weight))
+
+
+@pytest.mark.parametrize("format", ["f32", "f16", "bf16"])
+def test_weights_that_are_no_whole_numbers_have_no_integer_form(format):
+    assert [kernel.requires for kernel in linear_matrix(16, 33, 36, format).variants] == [(SUBGROUPS,)]
 
 
 @pytest.mark.parametrize("format", ["f32", "q8"])

@@ -1,0 +1,53 @@
+"""Matrix-matrix product Y = X W^T in integers: `linear_matrix` for devices that multiply four int8 in one instruction.
+
+The numbers differ a little from the float form: activations are rounded to int8 in groups of 32, like the weights.
+"""
+from tvm.script import tirx as T
+
+from ..state import STATE
+from .kernel import PACKED, TILE, Kernel
+from .linear_common import row_of
+from .matrix_product import MatrixProduct, MatrixShape
+from .packed_tile import STAGE_GROUPS, multiply_stage, quantize_stage, stages
+
+SHAPE = MatrixShape(rows=4, tokens=8, slices=4)
+
+
+def linear_packed(product: MatrixProduct) -> Kernel:
+    """The product of a format for which `packs` holds; the parameters are those of `linear_matrix`."""
+    shape = SHAPE.fitted(product.tokens)
+    layout, products, rounding, tokens = product.layout, product.products, product.rounding, product.tokens
+    slots, tile_tokens = products * shape.row_tiles(product.rows, products), shape.tile_tokens
+    row_at = row_of(product.rows, slots // products, products)
+    quantize, multiply = quantize_stage(layout, tile_tokens, TILE * shape.slices, rounding), multiply_stage(layout, slots, shape.tokens)
+    store, grid, name = product.store(shape), product.grid(shape), product.name("linear_packed", shape)
+
+    @T.jit
+    def func(W: T.Buffer((layout.data_units,), "uint32x4"), S: T.Buffer((layout.scale_total,), "uint32"),
+             A: T.Buffer((product.step_words,), "float32"), X: T.Buffer((tokens * product.x_stride // 4,), "float32x4"),
+             E: T.Buffer((max(1, tokens * product.other_stride),), "float32"), PLACE: T.Buffer((1,), "int32"),
+             STATE_WORDS: T.Buffer((STATE["tokens"],), "int32"), Y: T.Buffer((tokens * product.rows,), "float32")):
+        T.func_attr({"global_symbol": name, "tirx.noalias": True})
+        for bx in T.thread_binding(grid[0], thread="blockIdx.x"):
+            for by in T.thread_binding(grid[1], thread="blockIdx.y"):
+                for ty in T.thread_binding(shape.slices, thread="threadIdx.y"):
+                    for tx in T.thread_binding(TILE, thread="threadIdx.x"):
+                        words = T.alloc_buffer((tile_tokens * STAGE_GROUPS * 2,), "uint32x4", scope="shared")
+                        sizes = T.alloc_buffer((tile_tokens * STAGE_GROUPS,), "float32", scope="shared")
+                        acc = T.alloc_buffer((slots * shape.tokens,), "float32", scope="local")
+                        steps = T.alloc_buffer((slots,), "float32", scope="local")
+                        if by * tile_tokens < STATE_WORDS[STATE["length"]]:
+                            for i in T.unroll(slots * shape.tokens):
+                                acc[i] = T.float32(0)
+                            if rounding is not None:
+                                for i in T.unroll(slots):
+                                    steps[i] = rounding.input_step(A, row_at(bx, i) + tx)
+                            for stage in T.serial(stages(layout)):
+                                T.tvm_storage_sync("shared")
+                                quantize(A, X, words, sizes, stage, ty * TILE + tx, lambda token: (
+                                    T.min(by * tile_tokens + token, tokens - 1) * product.x_stride + product.x_offset) // 4)
+                                T.tvm_storage_sync("shared")
+                                multiply(W, S, words, sizes, acc, lambda slot: row_at(bx, slot) + tx, ty * shape.tokens, stage)
+                            store(A, E, PLACE, Y, acc, steps, bx, tx, by * tile_tokens + ty * shape.tokens, row_at)
+
+    return Kernel(name, func, grid, product.parameters, product.multiply_accumulates, (PACKED,))
