@@ -1,4 +1,5 @@
 """The kernel, or kernels, of each operator."""
+from dataclasses import replace
 from functools import cache
 
 from ..errors import GemletError
@@ -7,6 +8,7 @@ from ..kernels.attention_vector import OwnKeyValue, attention_vector
 from ..kernels.embed import embed_kernel, last_row_kernel
 from ..kernels.experts_matrix import experts_matrix, weighted_sum_kernel
 from ..kernels.experts_vector import experts_gated_vector, experts_sum_vector
+from ..kernels.kernel import Kernel
 from ..kernels.kv_append import kv_append_kernel
 from ..kernels.linear_matrix import linear_matrix
 from ..kernels.linear_vector import linear_vector
@@ -38,6 +40,15 @@ def dense(view: View) -> str:
     return view.buffer
 
 
+# Multiply-accumulates of a launch from which on its kernel's variants are worth their shaders.
+WORTH_VARIANTS = 1 << 24
+
+
+def with_variants(kernel: Kernel) -> Kernel:
+    """The kernel of a chunk's product, without its variants where it is over so soon that none would show."""
+    return kernel if kernel.multiply_accumulates >= WORTH_VARIANTS else replace(kernel, variants=())
+
+
 def lower_embed(step: StepLowering, op, variable) -> View:
     vocabulary, width = (int(extent) for extent in op["weight"].ty.shape)
     out = step.new_value(variable, op.type)
@@ -59,7 +70,7 @@ def lower_linear(step: StepLowering, op, variable) -> View:
                            other_stride=other.stride if other else 0, rounding=rounding)
     buffers += [] if rounding is None else [f"{weight}.steps"]
     buffers += [x.buffer] + ([other.buffer, step.context.place(other.offset)] if other else [])
-    step.launch(kernel, *buffers, "state", out.buffer)
+    step.launch(with_variants(kernel), *buffers, "state", out.buffer)
     return out
 
 
@@ -181,7 +192,7 @@ def expert_operands(step: StepLowering, op, variable):
 def lower_experts_gated(step: StepLowering, op, variable) -> View:
     x, routing, out, (experts, rows, columns), chosen, format, buffers = expert_operands(step, op, variable)
     groups = expert_groups(step, routing, experts)
-    step.launch(experts_matrix(x.rows, experts, chosen, rows // 2, columns, format, True), *buffers, dense(x), *groups, out.buffer)
+    step.launch(with_variants(experts_matrix(x.rows, experts, chosen, rows // 2, columns, format, True)), *buffers, dense(x), *groups, out.buffer)
     return out
 
 
@@ -204,7 +215,7 @@ def lower_experts_sum(step: StepLowering, op, variable) -> View:
         products = f"{out.buffer}.products"
         step.context.sizes[products] = 4 * x.rows * rows
         kernel = experts_matrix(routing.rows, experts, chosen, rows, columns, format, False)
-        step.launch(kernel, *buffers, dense(x), *expert_groups(step, routing, experts), products)
+        step.launch(with_variants(kernel), *buffers, dense(x), *expert_groups(step, routing, experts), products)
         step.launch(weighted_sum_kernel(routing.rows, chosen, rows), products, routing.buffer, out.buffer)
     return out
 
