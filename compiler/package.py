@@ -9,7 +9,7 @@ from .checkpoint import Checkpoint
 from .checkpoint.tokenizer import special_token_ids, tokenizer_json_from_folder, tokenizer_json_from_gguf
 from .emit.manifest import SCHEMA, manifest
 from .emit.shards import ShardWriter
-from .emit.webgpu import Shader, emit_kernel
+from .emit.webgpu import Shader, emit_with_variants
 from .errors import GemletError
 from .pipeline import Lowered, lower_model
 from .progress import Progress
@@ -75,18 +75,19 @@ def tokenizer_json(checkpoint: Checkpoint) -> bytes:
 
 
 def write_shaders(folder: Path, lowered: Lowered, dump: Path | None, progress: Progress) -> dict[str, Shader]:
-    """Emits every kernel once; returns the shaders by kernel name."""
+    """Emits every kernel once, and its variants; returns the shaders by kernel name."""
     (folder / "webgpu").mkdir()
     shaders = {}
     with progress.phase("compiling kernels", len(lowered.program.kernels), "kernels") as phase:
         for kernel in lowered.program.kernels:
-            shader = emit_kernel(kernel)
-            (folder / "webgpu" / f"{kernel.name}.wgsl").write_text(shader.wgsl, encoding="utf-8")
-            if dump is not None:
-                (dump / "kernels").mkdir(exist_ok=True)
-                (dump / "kernels" / f"{kernel.name}.tir.txt").write_text(kernel.prim_func.script(), encoding="utf-8")
-                (dump / "kernels" / f"{kernel.name}.wgsl").write_text(shader.wgsl, encoding="utf-8")
-            shaders[kernel.name] = shader
+            emitted = emit_with_variants(kernel)
+            for each in (kernel, *kernel.variants):
+                (folder / "webgpu" / f"{each.name}.wgsl").write_text(emitted[each.name].wgsl, encoding="utf-8")
+                if dump is not None:
+                    (dump / "kernels").mkdir(exist_ok=True)
+                    (dump / "kernels" / f"{each.name}.tir.txt").write_text(each.prim_func.script(), encoding="utf-8")
+                    (dump / "kernels" / f"{each.name}.wgsl").write_text(emitted[each.name].wgsl, encoding="utf-8")
+            shaders |= emitted
             phase.advance(1)
     return shaders
 

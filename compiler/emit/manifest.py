@@ -1,7 +1,8 @@
 """model.json: everything that a loader needs to know (docs/artifact.md)."""
 from ..checkpoint import Checkpoint
 from ..checkpoint.tokenizer import SpecialTokenIds
-from ..kernels.kernel import MAX_SHARED_BYTES, MAX_THREADS
+from ..errors import GemletError
+from ..kernels.kernel import MAX_SHARED_BYTES, MAX_THREADS, Kernel
 from ..pipeline import Lowered
 from ..schedule.program import Buffer, Program
 from ..state import STATE
@@ -38,8 +39,7 @@ def manifest(name: str, checkpoint: Checkpoint, quant: str, lowered: Lowered, sh
         "state": {"buffer": index["state"], "fields": STATE},
         "buffers": [buffer_entry(buffer) for buffer in buffers],
         "tables": [{"rows": table.rows, "buffers": [index[name] for name in table.buffers], "part": index[table.part]} for table in program.tables],
-        "kernels": [{"name": kernel.name, "file": f"webgpu/{kernel.name}.wgsl", "entry": shaders[kernel.name].entry,
-                     "workgroup": list(shaders[kernel.name].workgroup)} for kernel in kernels],
+        "kernels": [kernel_entry(kernel, program, shaders) for kernel in kernels],
         "steps": {step: [launch_entry(launch, kernel_index, index, shaders[launch.kernel.name]) for launch in launches]
                   for step, launches in program.steps.items()},
         "shards": shards,
@@ -57,6 +57,22 @@ def buffer_entry(buffer: Buffer) -> dict:
     if buffer.slots is not None:
         entry |= {"slots": buffer.slots, "slot_bytes": buffer.slot_bytes, "slot_tile": buffer.slot_tile}
     return entry
+
+
+def kernel_entry(kernel: Kernel, program: Program, shaders: dict[str, Shader]) -> dict:
+    """A kernel, with its variants where it has some. A variant has one grid for all launches, so that these must have one, too."""
+    entry = shader_entry(kernel, shaders[kernel.name])
+    if kernel.variants:
+        grids = {launch.kernel.grid for launches in program.steps.values() for launch in launches if launch.kernel.name == kernel.name}
+        if grids != {kernel.grid}:
+            raise GemletError(f"kernel {kernel.name}: it has variants, so that all its launches need the grid {kernel.grid}, but there are {sorted(grids)}")
+        entry["variants"] = [shader_entry(variant, shaders[variant.name]) | {
+            "grid": [*variant.grid, 1], "requires": list(variant.requires), "exact": variant.exact} for variant in kernel.variants]
+    return entry
+
+
+def shader_entry(kernel: Kernel, shader: Shader) -> dict:
+    return {"name": kernel.name, "file": f"webgpu/{kernel.name}.wgsl", "entry": shader.entry, "workgroup": list(shader.workgroup)}
 
 
 def launch_entry(launch, kernel_index: dict[str, int], index: dict[str, int], shader: Shader) -> dict:

@@ -87,6 +87,21 @@ def emit_kernel(kernel: Kernel) -> Shader:
     return Shader(wgsl, kernel.name + "_kernel", workgroup, bindings, written)
 
 
+def emit_with_variants(kernel: Kernel) -> dict[str, Shader]:
+    """The shaders of a kernel and of its variants, by name, the kernel's own first.
+
+    Raises GemletError where a variant could not stand in the kernel's place, since it binds or writes other buffers.
+    """
+    main = emit_kernel(kernel)
+    shaders = {kernel.name: main}
+    for variant in kernel.variants:
+        shader = shaders[variant.name] = emit_kernel(variant)
+        if (shader.bindings, shader.written) != (main.bindings, main.written):
+            raise GemletError(f"kernel {kernel.name}: its variant {variant.name} binds {shader.bindings} and writes {sorted(shader.written)}, "
+                              f"but the kernel itself binds {main.bindings} and writes {sorted(main.written)}")
+    return shaders
+
+
 def without_grid_uniform(name: str, wgsl: str) -> str:
     """Removes TVM's `packGridDimX` uniform, its guard and the spreading over z."""
     text = GRID_UNIFORM.sub("", wgsl).replace(GRID_GUARD, "").replace(GRID_BUILTIN, "")

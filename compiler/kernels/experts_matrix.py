@@ -57,7 +57,8 @@ def experts_float(product: ExpertsProduct, shape: MatrixShape, quads: bool, vari
                                 multiply(W, S, X, acc, starts, place, lambda slot: row_of(expert, bx, slot, tx), step, lambda x, slot: x)
                             store(LIST, Y, acc, expert, count, bx, tx, first)
 
-    return Kernel(name, func, grid, product.parameters, product.multiply_accumulates, (SUBGROUPS,) if quads else (), variants)
+    return Kernel(name, func, grid, product.parameters, product.multiply_accumulates,
+                  requires=(SUBGROUPS,) if quads else (), variants=variants)
 
 
 def weighted_sum_kernel(tokens: int, chosen: int, width: int) -> Kernel:

@@ -12,10 +12,11 @@ TILE = TILE_ROWS
 # WebGPU's default limits, which every adapter offers; kernels stay inside them.
 MAX_THREADS = 256
 MAX_SHARED_BYTES = 16384
-# What a variant may require, with the directive that a shader starts with: a WebGPU feature, and a feature of the language.
+# What a variant may require, with the directive that its shader starts with: features of the device, and one of the language.
 SUBGROUPS = "subgroups"
+HALF = "shader-f16"
 PACKED = "packed_4x8_integer_dot_product"
-FEATURES = {SUBGROUPS: "enable subgroups;", PACKED: f"requires {PACKED};"}
+FEATURES = {SUBGROUPS: "enable subgroups;", HALF: "enable f16;", PACKED: f"requires {PACKED};"}
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,9 @@ class Kernel:
 
     function: the TIR function, which `T.jit` parses when it is asked for: that takes 0.2 s, and a plan needs none.
     grid: workgroups in x and y. multiply_accumulates: of one launch's matrix products (0 where there is none).
-    requires: what a device must offer beyond WebGPU's core, by the names of FEATURES. variants: kernels that do the same
-    work over the same parameters and require more; the engine takes one of them where it can.
+    requires: what a device must offer beyond WebGPU's core, by the names of FEATURES. exact: false where the numbers are rounded
+    more than the main kernel rounds them. variants: kernels that do the same work over the same parameters, the best first, of
+    which the engine may take one in this one's place (docs/artifact.md, "Variants").
     """
 
     name: str
@@ -48,6 +50,7 @@ class Kernel:
     parameters: tuple[Parameter, ...]
     multiply_accumulates: int = 0
     requires: tuple[str, ...] = ()
+    exact: bool = True
     variants: tuple["Kernel", ...] = field(default=(), compare=False, repr=False)
 
     @property

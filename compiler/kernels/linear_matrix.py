@@ -74,4 +74,5 @@ def linear_float(product: MatrixProduct, shape: MatrixShape, quads: bool, varian
                                 multiply(W, S, X, acc, starts, place, lambda slot: row_at(bx, slot) + tx, step, prepared(steps))
                             store(A, E, PLACE, Y, acc, steps, bx, tx, token0, row_at)
 
-    return Kernel(name, func, grid, product.parameters, product.multiply_accumulates, (SUBGROUPS,) if quads else (), variants)
+    return Kernel(name, func, grid, product.parameters, product.multiply_accumulates,
+                  requires=(SUBGROUPS,) if quads else (), variants=variants)

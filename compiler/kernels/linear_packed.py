@@ -50,4 +50,4 @@ def linear_packed(product: MatrixProduct) -> Kernel:
                                 multiply(W, S, words, sizes, acc, lambda slot: row_at(bx, slot) + tx, ty * shape.tokens, stage)
                             store(A, E, PLACE, Y, acc, steps, bx, tx, by * tile_tokens + ty * shape.tokens, row_at)
 
-    return Kernel(name, func, grid, product.parameters, product.multiply_accumulates, (PACKED,))
+    return Kernel(name, func, grid, product.parameters, product.multiply_accumulates, requires=(PACKED,), exact=False)

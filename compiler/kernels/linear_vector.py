@@ -35,6 +35,10 @@ class Shape:
     def threads(self) -> int:
         return TILE * self.row_groups * self.splits
 
+    @property
+    def name(self) -> str:
+        return f"t{self.row_tiles}g{self.row_groups}s{self.splits}"
+
 
 # Rows enough to fill a GPU without sharing the columns out: no thread waits for another's part, and a load of x serves four rows.
 MANY_ROWS = 16384
@@ -46,8 +50,20 @@ def shape_for(rows: int) -> Shape:
     return FOR_MANY_ROWS if rows >= MANY_ROWS else Shape()
 
 
+# A product of fewer weights than this is over so soon that no other shape would show.
+WORTH_OTHER_SHAPES = 1 << 21
+
+
+def other_shapes(rows: int, weights: int, peaks: bool) -> tuple[Shape, ...]:
+    """What a device may run faster than `shape_for(rows)`, for the engine to try. Whoever reads the peaks counts on the rows of a workgroup."""
+    if weights < WORTH_OTHER_SHAPES:
+        return ()
+    shapes = (Shape(row_tiles=2, row_groups=8, splits=1),) if rows >= MANY_ROWS else (Shape(row_groups=2, splits=4), Shape(splits=8))
+    return tuple(shape for shape in shapes if not peaks or shape.rows == shape_for(rows).rows)
+
+
 def linear_vector(rows: int, columns: int, format: str, source: VectorInput = VectorInput(), epilogue: str = "none", cap: float = 0.0,
-                  rounding: Rounding | None = None, peaks: bool = False) -> Kernel:
+                  rounding: Rounding | None = None, peaks: bool = False, shape: Shape | None = None) -> Kernel:
     """y[N] = epilogue(W[N, K] x[K]), x made from `source`; all activations float32.
 
     epilogue: `gated`: W holds 2 N rows, y = gelu(first half) * second half; `gated_by`: y = gelu(W x) * E from a value on that V
@@ -55,11 +71,15 @@ def linear_vector(rows: int, columns: int, format: str, source: VectorInput = Ve
     W x (before the epilogue) are rounded to the steps in V. peaks: the last product of a step: PEAKS[i] is the largest of the y of
     workgroup i, and H is left out, since nothing reads the residual stream after it.
     V: the gains of `source`, then the numbers it needs, the place in E and the table of steps, each where there is one.
+    shape: None for that of `shape_for`, with the others as variants.
     """
     gated = epilogue == "gated"
     layout = WeightLayout(2 * rows if gated else rows, columns, format)
     products = 2 if gated else 1
-    shape = shape_for(rows)
+    variants = () if shape else tuple(linear_vector(rows, columns, format, source, epilogue, cap, rounding, peaks, other)
+                                      for other in other_shapes(rows, layout.rows * columns, peaks))
+    shape_name = shape.name if shape else ""
+    shape = shape or shape_for(rows)
     threads, row_groups, splits = shape.threads, shape.row_groups, shape.splits
     slots = shape.row_tiles * products
     stores = source.residual is not None and not peaks
@@ -77,7 +97,8 @@ def linear_vector(rows: int, columns: int, format: str, source: VectorInput = Ve
     partial_size = max(threads * (slots if splits > 1 else 1), source.heads * source.splits)
     x_values = columns * source.splits if source.heads else source.offset + columns
     blocks = ceil_div(rows, shape.rows)
-    name = "_".join(filter(None, (linear_name("linear_vector", rows, columns, format, None, epilogue, cap, rounding), source.name, "peaks" if peaks else "")))
+    name = "_".join(filter(None, (linear_name("linear_vector", rows, columns, format, None, epilogue, cap, rounding), source.name, "peaks" if peaks else "",
+                                  shape_name)))
 
     class Steps:
         """The table of compiler/kernels/rounding.py as it lies among the numbers."""
@@ -175,4 +196,5 @@ def linear_vector(rows: int, columns: int, format: str, source: VectorInput = Ve
                (Parameter("V"), v_vectors > 0), (Parameter("E", bytes_moved=4 * rows), epilogue == "gated_by"),
                (Parameter("Y", written=True, bytes_moved=4 * rows), True), (Parameter("H", written=True, bytes_moved=4 * columns), stores),
                (Parameter("PEAKS", written=True, bytes_moved=4 * blocks), peaks)]
-    return Kernel(name, func, (blocks, 1), tuple(parameter for parameter, wanted in present if wanted), layout.rows * columns)
+    return Kernel(name, func, (blocks, 1), tuple(parameter for parameter, wanted in present if wanted), layout.rows * columns,
+                  variants=variants)

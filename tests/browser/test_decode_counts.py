@@ -14,7 +14,7 @@ def test_an_answer_costs_the_launches_of_its_steps_and_a_submit_a_token(engine, 
     launches = {step: len(listed) for step, listed in manifest["steps"].items()}
     chunk = next(size for size in manifest["prefill"] if size >= len(PROMPT))
     engine.load(model)
-    engine.tokens(PROMPT, 3)  # makes the read-back buffers, which later answers use again
+    engine.tokens(PROMPT, TOKENS)  # makes the read-back buffers, which later answers use again
     start = webgpu_counts(engine.page)
     for count in (1, TOKENS):
         engine.tokens(PROMPT, count)

@@ -12,12 +12,17 @@ from compiler.checkpoint import open_checkpoint
 from compiler.package import compile_model
 from compiler.progress import SilentProgress
 from tests.fixtures.chromium_gpu import PAGE
+from tests.fixtures.native_gpu import with_variants
 from tests.fixtures.real_configs import REAL_MODELS, config_path, real_plan
 
 START = """
 async ([kernels, maxStorageBuffersPerShaderStage]) => {
   globalThis.outcomes ??= [];
-  globalThis.device ??= await (await navigator.gpu.requestAdapter()).requestDevice({requiredLimits: {maxStorageBuffersPerShaderStage}});
+  // All features that there are, since variants require some.
+  globalThis.device ??= await (async () => {
+    const adapter = await navigator.gpu.requestAdapter();
+    return adapter.requestDevice({requiredFeatures: [...adapter.features], requiredLimits: {maxStorageBuffersPerShaderStage}});
+  })();
   for (const [name, entryPoint, code] of kernels) {
     const compute = {module: device.createShaderModule({code}), entryPoint};
     outcomes.push(device.createComputePipelineAsync({layout: "auto", compute}).then(() => [name, null], (error) => [name, error.message]));
@@ -35,7 +40,7 @@ def folders(tmp_path_factory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def outcomes(browser, folders) -> dict[str, str | None]:
-    """For each distinct kernel of all models: None where its pipeline was made, else the browser's message."""
+    """For each distinct kernel of all models, and its variants: None where its pipeline was made, else the browser's message."""
     page = browser.new_page()
     page.route(PAGE, lambda route: route.fulfill(body="<!doctype html>", content_type="text/html"))
     page.goto(PAGE)
@@ -43,7 +48,7 @@ def outcomes(browser, folders) -> dict[str, str | None]:
     for model, folder in folders.items():
         compile_model(open_checkpoint(config_path(model)), folder.parents[1], model, "q4", None, ("webgpu",), None, SilentProgress(), weights=False)
         manifest, new = read_manifest(folder), []
-        for kernel in manifest["kernels"]:
+        for kernel in with_variants(manifest):
             text = (folder / kernel["file"]).read_text(encoding="utf-8")
             if kernel["name"] not in texts:
                 new.append([kernel["name"], kernel["entry"], text])
@@ -60,7 +65,7 @@ def read_manifest(folder: Path) -> dict:
 
 @pytest.mark.parametrize("model", REAL_MODELS)
 def test_the_browser_makes_every_pipeline(outcomes, folders, model):
-    kernels = [kernel["name"] for kernel in read_manifest(folders[model])["kernels"]]
+    kernels = [kernel["name"] for kernel in with_variants(read_manifest(folders[model]))]
     assert {name: outcomes[name] for name in kernels} == dict.fromkeys(kernels)
 
 

@@ -19,7 +19,7 @@ async function start({ chat = true, template = TEMPLATE } = {}) {
   const { manifest } = await makeArtifact(TEXT, { chat });
   const backend = new FakeBackend(SCRIPT);
   const rendering = chat ? new ChatTemplate(template, tokenizer, { bos_token: "<bos>", eos_token: "<eos>" }) : null;
-  const core = new Core({ manifest, tokenizer, chat: rendering, backend });
+  const core = new Core({ manifest, tokenizer, chat: rendering, backend }, 4);
   const { port1, port2 } = new MessageChannel();
   serveRpc(port1 as Endpoint, {
     load: async () => core.info,

@@ -4,7 +4,7 @@ import type { Chunk } from "../src/generate/chunks";
 import type { Backend, Drawn, Sampling } from "../src/backend/backend";
 
 export class FakeBackend implements Backend {
-  readonly info = { name: "webgpu" as const, reason: "a test", adapter: "none", per_layer_embeddings: null };
+  readonly info = { name: "webgpu" as const, reason: "a test", adapter: "none", per_layer_embeddings: null, kernels: null };
   readonly weights = { write: () => undefined, flush: async () => undefined, stored: null };
   /** Every call, in order: "start", "prefill 3/4", "sample", "decode", "logits". */
   readonly calls: string[] = [];
@@ -21,6 +21,7 @@ export class FakeBackend implements Backend {
 
   async allocate(): Promise<void> {}
   async prepare(): Promise<void> {}
+  async tune(): Promise<void> {}
 
   start(sampling: Sampling): void {
     this.calls.push("start");

@@ -57,15 +57,17 @@ export class FakeDevice {
 }
 
 /** A GPU whose only adapter offers these limits; null: it has none. */
-export function fakeGpu(limits: Record<string, number> | null): { gpu: GPU; requested: GPUDeviceDescriptor[] } {
+export function fakeGpu(limits: Record<string, number> | null, features: string[] = [], languageFeatures: string[] = []): { gpu: GPU; requested: GPUDeviceDescriptor[] } {
   const requested: GPUDeviceDescriptor[] = [];
   const adapter = limits && {
     limits,
+    features: new Set(features),
     info: { vendor: "acme", architecture: "one", description: "", device: "", isFallbackAdapter: true },
     requestDevice: async (descriptor: GPUDeviceDescriptor) => {
       requested.push(descriptor);
       return new FakeDevice();
     },
   };
-  return { gpu: { requestAdapter: async () => adapter } as unknown as GPU, requested };
+  const gpu = { requestAdapter: async () => adapter, wgslLanguageFeatures: new Set(languageFeatures) };
+  return { gpu: gpu as unknown as GPU, requested };
 }

@@ -17,6 +17,7 @@ async function run(script: number[], change: Partial<Generation> & { onToken?: (
     maxTokens: 100,
     stopStrings: [],
     signal: new AbortController().signal,
+    stepsInFlight: 4,
     ...change,
   };
   const outcome = await generate(backend, [4, 16], letters, generation, (token, piece) => {
@@ -70,9 +71,15 @@ describe("generate", () => {
     expect(backend.calls).toEqual(["start", "prefill 16/16", "prefill 2/4", "sample"]);
   });
 
-  test("keeps two steps in flight, and none when it is done", async () => {
-    const { backend } = await run([0, 1, 2, 3, 4, 5, STOP]);
-    expect([backend.mostFlying, backend.flying]).toEqual([2, 0]);
+  test.each([1, 2, 4, 7])("keeps %i steps in flight, and none when it is done", async (stepsInFlight) => {
+    const { backend } = await run([0, 1, 2, 3, 4, 5, 6, 7, 8, STOP], { stepsInFlight });
+    expect([backend.mostFlying, backend.flying]).toEqual([stepsInFlight, 0]);
+  });
+
+  test.each([1, 2, 4, 7])("with %i steps in flight runs one less after a stop, and shows none of them", async (stepsInFlight) => {
+    const { backend, tokens } = await run([0, 1, 2, 3, 4, 5, 6, 7, STOP, 8, 9], { stepsInFlight });
+    expect(tokens).toEqual([0, 1, 2, 3, 4, 5, 6, 7, STOP]);
+    expect(backend.calls.filter((call) => call === "decode").length).toBe(8 + stepsInFlight - 1);
   });
 
   test("ends at a stop string across tokens, and shows no part of it", async () => {
@@ -107,7 +114,7 @@ describe("generate", () => {
     backend.failAt = 2;
     const sampling = { temperature: 0, top_k: 0, top_p: 1, min_p: 0, seed: 0, stop: [] };
     const signal = new AbortController().signal;
-    const answer = generate(backend, [4], letters, { ids: [1], sampling, maxTokens: 9, stopStrings: [], signal }, () => undefined);
+    const answer = generate(backend, [4], letters, { ids: [1], sampling, maxTokens: 9, stopStrings: [], signal, stepsInFlight: 4 }, () => undefined);
     await expect(answer).rejects.toThrow("the GPU is gone");
   });
 });

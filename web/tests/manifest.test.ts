@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { checkManifest } from "../src/artifact/check_manifest";
-import type { Manifest } from "../src/artifact/manifest";
+import type { Manifest, VariantSpec } from "../src/artifact/manifest";
 import { makeArtifact } from "./fixture";
 
 const { manifest } = await makeArtifact("abc");
@@ -13,7 +13,14 @@ function changed(change: (manifest: Manifest) => void): unknown {
   return copy;
 }
 
+const VARIANT: VariantSpec = { name: "wide", file: "webgpu/wide.wgsl", entry: "wide", workgroup: [64, 1, 1], grid: [1, 1, 1], requires: [], exact: true };
+
 describe("checkManifest", () => {
+  test("accepts variants", () => {
+    const value = changed((each) => (each.kernels[0]!.variants = [VARIANT, { ...VARIANT, requires: ["subgroups"], exact: false }]));
+    expect(checkManifest(value, URL)).toEqual(value);
+  });
+
   test("accepts a manifest as docs/artifact.md has it", () => {
     expect(checkManifest(structuredClone(manifest), URL)).toEqual(manifest);
   });
@@ -49,6 +56,11 @@ describe("checkManifest", () => {
     ["a table whose part is no buffer", (each) => (each.tables = [{ rows: 2, buffers: [0], part: 9 }]), /table 0: part is 9/],
     ["a table of broken rows", (each) => (each.tables = [{ rows: 7, buffers: [1], part: 0 }]), /table 0: buffer "cache" has 16384 bytes, which are not 7 rows/],
     ["a table of no rows", (each) => (each.tables = [{ rows: 0, buffers: [1], part: 0 }]), /table 0: .* not 0 rows/],
+    ["variants that are no list", (each) => (each.kernels[0]!.variants = {} as never), /kernel "write": variants is object/],
+    ["a variant without a file", (each) => (each.kernels[0]!.variants = [{ ...VARIANT, file: undefined as never }]), /variant 0: expected name, file and entry/],
+    ["a variant without a grid", (each) => (each.kernels[0]!.variants = [VARIANT, { ...VARIANT, grid: [1, 0, 1] }]), /variant 1: grid is \[1,0,1\]/],
+    ["a variant with a wrong feature", (each) => (each.kernels[0]!.variants = [{ ...VARIANT, requires: [1 as never] }]), /requires is no list of names/],
+    ["a variant that does not say whether it rounds", (each) => (each.kernels[0]!.variants = [{ ...VARIANT, exact: undefined as never }]), /exact is undefined/],
     ["a cache with slots of no size", (each) => delete each.buffers[1]!.slot_bytes, /buffer "cache": slots need slot_bytes/],
   ])("refuses %s", (_, change, message) => {
     expect(() => checkManifest(changed(change), URL)).toThrow(message);

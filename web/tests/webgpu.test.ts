@@ -15,7 +15,7 @@ describe("openDevice", () => {
   test("asks for the manifest's limits, and describes the adapter", async () => {
     const { gpu, requested } = fakeGpu(manifest.limits);
     expect((await openDevice(manifest, gpu)).adapter).toBe("acme one (software)");
-    expect(requested).toEqual([{ requiredLimits: manifest.limits }]);
+    expect(requested).toEqual([{ requiredLimits: manifest.limits, requiredFeatures: [] }]);
   });
 
   test("names each limit that is missing, needed and offered, and no other", async () => {
@@ -43,6 +43,19 @@ describe("openDevice", () => {
   });
 });
 
+describe("openDevice, where kernels have variants", () => {
+  test("asks for the features that the adapter has of those that they require, and for its clock", async () => {
+    const changed = structuredClone(manifest);
+    const shader = { ...changed.kernels[0]!, grid: [1, 1, 1] as [number, number, number], exact: true };
+    changed.kernels[0]!.variants = [["subgroups"], ["shader-f16", "subgroups"], ["packed"], []].map((requires) => ({ ...shader, requires }));
+    const { gpu, requested } = fakeGpu(manifest.limits, ["subgroups", "timestamp-query", "float32-filterable"], ["packed", "other"]);
+    const { offered, identity } = await openDevice(changed, gpu);
+    expect(requested[0]!.requiredFeatures).toEqual(["subgroups", "timestamp-query"]);
+    expect([...offered].sort()).toEqual(["packed", "subgroups"]);
+    expect(JSON.parse(identity)).toEqual(["acme", "one", "", ""]);
+  });
+});
+
 describe("openDevice, where there are tables", () => {
   test("asks for as much of a table as the adapter binds, and for no more than the table has", async () => {
     const { manifest } = await withTable(await makeArtifact("abc"));
@@ -50,7 +63,7 @@ describe("openDevice, where there are tables", () => {
     for (const [offered, wanted] of [[1000, 240], [200, 200], [100, 100]] as const) {
       const { gpu, requested } = fakeGpu({ maxStorageBufferBindingSize: offered, maxBufferSize: 1000 });
       await openDevice(manifest, gpu);
-      expect(requested).toEqual([{ requiredLimits: { maxStorageBufferBindingSize: wanted, maxBufferSize: 240 } }]);
+      expect(requested).toEqual([{ requiredLimits: { maxStorageBufferBindingSize: wanted, maxBufferSize: 240 }, requiredFeatures: [] }]);
     }
   });
 });

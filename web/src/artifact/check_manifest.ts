@@ -1,7 +1,7 @@
 /** Checks model.json before anything is downloaded or created from it. */
 
 import { GemletError } from "../errors";
-import { type Manifest, MAX_STOP_TOKENS, SCHEMA, STATE_FIELDS } from "./manifest";
+import { type KernelSpec, type Manifest, MAX_STOP_TOKENS, SCHEMA, STATE_FIELDS } from "./manifest";
 
 type Kind = "string" | "number" | "boolean" | "array" | "object" | "string or null";
 
@@ -52,6 +52,7 @@ export function checkManifest(value: unknown, url: string): Manifest {
   }
   const manifest = object as unknown as Manifest;
   checkIndices(manifest, fail);
+  for (const kernel of manifest.kernels) checkVariants(kernel, fail);
   checkState(manifest, fail);
   return manifest;
 }
@@ -95,6 +96,19 @@ function checkIndices(manifest: Manifest, fail: (problem: string) => never): voi
     if (slots !== undefined && !(slot_bytes! > 0 && slot_tile! > 0)) fail(`buffer "${name}": slots need slot_bytes and slot_tile`);
   }
   if (!buffers.some((buffer) => buffer.kind === "logits")) fail("there is no buffer of kind logits");
+}
+
+function checkVariants({ name: kernel, variants }: KernelSpec, fail: (problem: string) => never): void {
+  if (variants === undefined) return;
+  if (!Array.isArray(variants)) fail(`kernel "${kernel}": variants is ${kindOf(variants)}, expected array`);
+  for (const [i, { name, file, entry, grid, requires, exact }] of variants.entries()) {
+    const where = `kernel "${kernel}", variant ${i}`;
+    if ([name, file, entry].some((text) => typeof text !== "string")) fail(`${where}: expected name, file and entry`);
+    const extents = Array.isArray(grid) ? grid : [];
+    if (extents.length !== 3 || extents.some((extent) => !Number.isInteger(extent) || extent < 1)) fail(`${where}: grid is ${JSON.stringify(grid)}, expected three numbers from 1`);
+    if (!Array.isArray(requires) || requires.some((feature) => typeof feature !== "string")) fail(`${where}: requires is no list of names`);
+    if (typeof exact !== "boolean") fail(`${where}: exact is ${kindOf(exact)}, expected boolean`);
+  }
 }
 
 function checkState(manifest: Manifest, fail: (problem: string) => never): void {

@@ -66,11 +66,25 @@ export interface Table {
   part: number;
 }
 
-export interface KernelSpec {
+export interface ShaderSpec {
   name: string;
   file: string;
   entry: string;
   workgroup: [number, number, number];
+}
+
+export interface KernelSpec extends ShaderSpec {
+  /** Shaders that may stand in the kernel's place, the best first. */
+  variants?: VariantSpec[];
+}
+
+export interface VariantSpec extends ShaderSpec {
+  /** Of each launch, in place of the launch's own. */
+  grid: [number, number, number];
+  /** WebGPU features, and features of WGSL, that the device must offer. */
+  requires: string[];
+  /** False: it rounds more than the kernel itself. */
+  exact: boolean;
 }
 
 export interface Launch {

@@ -2,38 +2,16 @@
 
 import { GemletError } from "../errors";
 import type { Shard } from "./manifest";
+import { type FileHandle, openPrivateFolder, type SyncAccessHandle } from "./private_files";
 
 const FOLDER = "gemlet-shards";
-
-/** What TypeScript's types of a page lack: both are offered in dedicated workers alone, and `move` stands in no standard yet. */
-interface SyncAccessHandle {
-  getSize(): number;
-  read(into: Uint8Array<ArrayBuffer>, options: { at: number }): number;
-  write(bytes: Uint8Array<ArrayBuffer>, options: { at: number }): number;
-  truncate(size: number): void;
-  flush(): void;
-  close(): void;
-}
-interface FileHandle {
-  createSyncAccessHandle(options: { mode: "read-only" | "readwrite" }): Promise<SyncAccessHandle>;
-  move(name: string): Promise<void>;
-}
 
 export class ShardStore {
   private constructor(private readonly folder: FileSystemDirectoryHandle) {}
 
   /** Throws GemletError "storage" where this browser, or this thread of it, has no such file system. */
   static async open(): Promise<ShardStore> {
-    const methods = globalThis.FileSystemFileHandle?.prototype as Partial<FileHandle> | undefined;
-    if (!globalThis.navigator.storage?.getDirectory || !methods?.createSyncAccessHandle || !methods.move) {
-      throw new GemletError("storage", "this browser offers workers no files of their own (OPFS); Chrome, Edge, Safari and Firefox of 2023 or newer do");
-    }
-    try {
-      const root = await navigator.storage.getDirectory();
-      return new ShardStore(await root.getDirectoryHandle(FOLDER, { create: true }));
-    } catch (cause) {
-      throw new GemletError("storage", `the browser does not open its private files: ${(cause as Error).message}. A private window may forbid them`);
-    }
+    return new ShardStore(await openPrivateFolder(FOLDER));
   }
 
   /** The shard, opened to be read; null where it is not there whole. Throws GemletError "storage" where another tab holds it. */

@@ -10,6 +10,33 @@ export type BackendName = "webgpu" | "wasm";
 export type EmbeddingsPlace = "gpu" | "storage";
 export type EmbeddingsRequest = "auto" | EmbeddingsPlace;
 
+/**
+ * Which shaders stand for kernels that have variants. "auto": the fastest, as measured on this device; "off": none but the kernels themselves, and
+ * nothing is measured. `milliseconds`: as "auto", but measured anew, for at most so long. `variant`, for tests: the variant of that number wherever there
+ * is one that the device can run.
+ */
+export type TuningRequest = "auto" | "off" | { milliseconds: number } | { variant: number };
+
+/** "int8": also variants that round more than the kernel itself, as those do that multiply activations as 8-bit integers. */
+export type ActivationsRequest = "float" | "int8";
+
+export interface KernelsRequest {
+  tuning: TuningRequest;
+  activations: ActivationsRequest;
+}
+
+export interface KernelsInfo {
+  /** Number of kernels by what runs: "main" (themselves), "shape" (a variant of another launch shape), or the features that a variant requires. */
+  counts: Record<string, number>;
+  /** Name of the variant by name of the kernel, where one was taken. */
+  variants: Record<string, string>;
+  /**
+   * measured: now, for `kernels` kernels; remembered: from an earlier load; none: there is nothing to choose; off and forced: as asked for.
+   * `milliseconds` that it took.
+   */
+  tuning: { source: "measured" | "remembered" | "none" | "off" | "forced"; kernels: number; milliseconds: number };
+}
+
 /** How tokens are drawn; field by field the state words of docs/artifact.md. */
 export interface Sampling {
   temperature: number;
@@ -35,6 +62,8 @@ export interface BackendInfo {
   adapter: string;
   /** Where per-layer embeddings lie, and why there; null: the model has none. */
   per_layer_embeddings: { place: EmbeddingsPlace; reason: string } | null;
+  /** What stands for the kernels; null until it is known. */
+  kernels: KernelsInfo | null;
 }
 
 /** Files of the artifact as a backend reads them. */
@@ -54,7 +83,9 @@ export interface Backend {
    */
   allocate(embeddings: EmbeddingsRequest): Promise<void>;
   /** Resolves when all kernels can be launched. */
-  prepare(source: ArtifactSource): Promise<void>;
+  prepare(source: ArtifactSource, request: KernelsRequest): Promise<void>;
+  /** Tries variants of kernels out, where that is asked for; once all weights are there. Takes 0.3 s at most, unless the request says otherwise. */
+  tune(): Promise<void>;
   /** Forgets the conversation: position 0. */
   start(sampling: Sampling): void;
   /** Queues one chunk from the current position on; resolves when it has run. */

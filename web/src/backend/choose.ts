@@ -4,17 +4,9 @@ import type { Manifest } from "../artifact/manifest";
 import { GemletError } from "../errors";
 import { openDevice } from "../webgpu/device";
 import { WebGpuBackend } from "../webgpu/webgpu_backend";
-import type { Backend, BackendName, EmbeddingsRequest } from "./backend";
+import type { Backend, BackendName } from "./backend";
 
 export type BackendRequest = "auto" | BackendName;
-
-const EMBEDDINGS_REQUESTS: readonly string[] = ["auto", "gpu", "storage"] satisfies EmbeddingsRequest[];
-
-/** Throws GemletError "bad-request" for an unknown place. */
-export function checkEmbeddingsRequest(request: unknown): asserts request is EmbeddingsRequest {
-  if (typeof request === "string" && EMBEDDINGS_REQUESTS.includes(request)) return;
-  throw new GemletError("bad-request", `perLayerEmbeddings: expected "auto", "gpu" or "storage", found ${JSON.stringify(request)}`);
-}
 
 /** Throws GemletError "bad-request" for an unknown name, "no-backend" or "device-limits" where it cannot run here. */
 export async function chooseBackend(request: BackendRequest, manifest: Manifest): Promise<Backend> {

@@ -41,7 +41,11 @@ export class Core {
   readonly info: EngineInfo;
   private last: Promise<unknown> = Promise.resolve();
 
-  constructor(private readonly model: Model) {
+  /** `stepsInFlight`: of `LoadOptions`. */
+  constructor(
+    private readonly model: Model,
+    private readonly stepsInFlight: number,
+  ) {
     const { name, title, architecture, chat, license, facts, context, quantization } = model.manifest;
     const backend = model.backend.info;
     const weight_bytes = weightBytes(model.manifest);
@@ -83,6 +87,7 @@ export class Core {
       maxTokens: Math.min(params.max_tokens ?? room, room),
       stopStrings: typeof params.stop === "string" ? [params.stop] : (params.stop ?? []),
       signal,
+      stepsInFlight: this.stepsInFlight,
     };
     return this.enqueue(() => generate(backend, manifest.prefill, (each) => tokenizer.decode(each), generation, onToken));
   }

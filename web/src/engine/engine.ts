@@ -1,8 +1,9 @@
 /** The public engine: starts the worker and speaks OpenAI's shapes. */
 
-import type { EmbeddingsRequest } from "../backend/backend";
+import type { ActivationsRequest, EmbeddingsRequest, TuningRequest } from "../backend/backend";
 import type { BackendRequest } from "../backend/choose";
 import { GemletError } from "../errors";
+import { STEPS_IN_FLIGHT } from "../generate/generate";
 import { type ChatCompletions, chatCompletions, type TextCompletions, textCompletions } from "./completions";
 import type { EngineInfo } from "./core";
 import type { Progress } from "./load";
@@ -16,6 +17,19 @@ export interface LoadOptions {
    * this site ("storage"), which takes no GPU memory and costs a wait for each token. Default "auto": GPU memory where it has the room.
    */
   perLayerEmbeddings?: EmbeddingsRequest;
+  /**
+   * Some kernels come in several launch shapes, or in variants for what only some devices can. "auto", the default, takes the fastest here, measured for
+   * at most 0.3 s of the first load and remembered for the next; "off" runs every kernel as it is on all devices. `{ milliseconds }` measures anew, for at
+   * most so long. `{ variant: 0 }` is for tests.
+   */
+  tuning?: TuningRequest;
+  /** "int8": prompts may be read by variants that round activations to 8 bits, for GPUs that multiply these faster. Default "float". */
+  activations?: ActivationsRequest;
+  /**
+   * Tokens that the GPU may work on ahead of the newest that has been seen, 1 or more. Default 4. After a stop up to one less than that
+   * are computed for nothing, and never shown. The text is the same with every number; 1 waits for each token, which is of use to compare.
+   */
+  stepsInFlight?: number;
   onProgress?: (progress: Progress) => void;
   /** Ends the loading with GemletError "aborted". */
   signal?: AbortSignal;
@@ -44,7 +58,8 @@ export class Engine {
    * here; "gpu-error" names the kernel; "storage" where the browser keeps no files for this site, or no more; "bad-request"; "aborted".
    */
   static async load(folder: string, options: LoadOptions = {}): Promise<Engine> {
-    const { backend = "auto", perLayerEmbeddings = "auto", onProgress, signal } = options;
+    const { backend = "auto", perLayerEmbeddings = "auto", tuning = "auto", activations = "float" } = options;
+    const { stepsInFlight = STEPS_IN_FLIGHT, onProgress, signal } = options;
     const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module", name: "gemlet" });
     const rpc = new RpcClient(worker);
     worker.addEventListener("error", ({ message }) => {
@@ -52,7 +67,8 @@ export class Engine {
     });
     try {
       const address = new URL(folder.endsWith("/") ? folder : `${folder}/`, document.baseURI).href;
-      const info = await rpc.call("load", { folder: address, backend, perLayerEmbeddings }, onProgress, signal);
+      const request = { folder: address, backend, perLayerEmbeddings, tuning, activations, stepsInFlight };
+      const info = await rpc.call("load", request, onProgress, signal);
       return new Engine(info, worker, rpc);
     } catch (error) {
       worker.terminate();

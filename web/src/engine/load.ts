@@ -4,11 +4,12 @@ import { checkManifest } from "../artifact/check_manifest";
 import { fetchJson, fetchText } from "../artifact/fetching";
 import { type Manifest, weightBytes } from "../artifact/manifest";
 import { loadShards } from "../artifact/shards";
-import type { Backend, EmbeddingsRequest } from "../backend/backend";
-import { type BackendRequest, checkEmbeddingsRequest, chooseBackend } from "../backend/choose";
+import type { ActivationsRequest, Backend, EmbeddingsRequest, KernelsRequest, TuningRequest } from "../backend/backend";
+import { type BackendRequest, chooseBackend } from "../backend/choose";
 import { throwIfAborted } from "../errors";
 import { ChatTemplate } from "../text/chat";
 import { Tokenizer } from "../text/tokenizer";
+import { checkLoadRequest } from "./check_load_request";
 
 const MOST_REPORTS_PER_SECOND = 20;
 
@@ -25,6 +26,9 @@ export interface LoadRequest {
   folder: string;
   backend: BackendRequest;
   perLayerEmbeddings: EmbeddingsRequest;
+  tuning: TuningRequest;
+  activations: ActivationsRequest;
+  stepsInFlight: number;
 }
 
 export interface Model {
@@ -36,25 +40,28 @@ export interface Model {
 
 /** Throws GemletError; nothing stays on the GPU then. */
 export async function loadModel(
-  { folder, backend: request, perLayerEmbeddings }: LoadRequest,
+  request: LoadRequest,
   onProgress: (progress: Progress) => void,
   signal: AbortSignal,
 ): Promise<Model> {
-  checkEmbeddingsRequest(perLayerEmbeddings);
+  checkLoadRequest(request);
+  const { folder } = request;
   onProgress({ phase: "manifest", loaded: 0, total: 1, unit: "files" });
   const address = `${folder}model.json`;
   const manifest = checkManifest(await fetchJson(address, signal), address);
   onProgress({ phase: "manifest", loaded: 1, total: 1, unit: "files" });
-  const backend = await chooseBackend(request, manifest);
+  const backend = await chooseBackend(request.backend, manifest);
   const failed = new AbortController();
   const either = AbortSignal.any([signal, failed.signal]);
   try {
-    await backend.allocate(perLayerEmbeddings);
+    await backend.allocate(request.perLayerEmbeddings);
     // Text after weights: with both in memory at once, the peak would be twice as high.
     const [text] = await Promise.all([
       loadWeights(folder, manifest, backend, onProgress, either).then(() => loadText(folder, manifest, onProgress, either)),
-      loadKernels(folder, manifest, backend, onProgress, either),
+      loadKernels(folder, manifest, backend, request, onProgress, either),
     ]);
+    throwIfAborted(signal);
+    await backend.tune();
     throwIfAborted(signal);
     return { manifest, backend, ...text };
   } catch (error) {
@@ -88,6 +95,7 @@ async function loadKernels(
   folder: string,
   manifest: Manifest,
   backend: Backend,
+  request: KernelsRequest,
   onProgress: (progress: Progress) => void,
   signal: AbortSignal,
 ): Promise<void> {
@@ -95,14 +103,11 @@ async function loadKernels(
   let loaded = 0;
   const report = (): void => onProgress({ phase: "kernels", loaded, total, unit: "kernels" });
   report();
-  await backend.prepare({
-    manifest,
-    text: (file) => fetchText(folder + file, signal),
-    onKernel: () => {
-      loaded += 1;
-      report();
-    },
-  });
+  const onKernel = (): void => {
+    loaded += 1;
+    report();
+  };
+  await backend.prepare({ manifest, text: (file) => fetchText(folder + file, signal), onKernel }, request);
 }
 
 async function loadWeights(

@@ -14,7 +14,7 @@ function loaded(): Core {
 
 serveRpc(globalThis as unknown as Endpoint, {
   async load(request, onProgress, signal) {
-    core = new Core(await loadModel(request, onProgress, signal));
+    core = new Core(await loadModel(request, onProgress, signal), request.stepsInFlight);
     return core.info;
   },
   logits: async (request) => loaded().logits(request),

@@ -5,8 +5,14 @@ import { Detokenizer } from "../text/detokenizer";
 import { StopStrings } from "../text/stop_strings";
 import { type Chunk, cutPrompt } from "./chunks";
 
-/** Steps queued ahead of the newest token that the CPU has seen. */
-const STEPS_IN_FLIGHT = 2;
+/**
+ * Steps that may be under way at once, so that the GPU has work while the CPU looks at what came out. A stop is seen when its token arrives:
+ * up to one step less than this has been queued behind it by then, and runs for nothing.
+ */
+export const STEPS_IN_FLIGHT = 4;
+
+/** Fewer, since a chunk takes longer than a token, and an abort waits for them. */
+const CHUNKS_IN_FLIGHT = 2;
 
 export interface Generation {
   ids: readonly number[];
@@ -14,6 +20,8 @@ export interface Generation {
   maxTokens: number;
   stopStrings: readonly string[];
   signal: AbortSignal;
+  /** At least 1, where each step waits until the token before it is known. */
+  stepsInFlight: number;
 }
 
 export type FinishReason = "stop" | "length" | "abort";
@@ -40,7 +48,7 @@ export async function generate(
   generation: Generation,
   onToken: OnToken,
 ): Promise<Outcome> {
-  const { ids, maxTokens, signal } = generation;
+  const { ids, maxTokens, signal, stepsInFlight } = generation;
   const detokenizer = new Detokenizer(decode);
   const stops = new StopStrings(generation.stopStrings);
   const flight: Promise<Drawn>[] = [];
@@ -61,7 +69,7 @@ export async function generate(
   if (signal.aborted) finishReason = "abort";
   else queue(backend.sample());
   while (!finishReason) {
-    while (flight.length < STEPS_IN_FLIGHT && queued < maxTokens) queue(backend.decode());
+    while (flight.length < stepsInFlight && queued < maxTokens) queue(backend.decode());
     const { token, finished } = await flight.shift()!;
     if (signal.aborted) {
       finishReason = "abort";
@@ -95,7 +103,7 @@ export async function generate(
 async function prefill(backend: Backend, chunks: readonly Chunk[], signal: AbortSignal): Promise<void> {
   const flight: Promise<void>[] = [];
   for (const chunk of chunks) {
-    if (flight.length === STEPS_IN_FLIGHT) await flight.shift();
+    if (flight.length === CHUNKS_IN_FLIGHT) await flight.shift();
     if (signal.aborted) break;
     flight.push(backend.prefill(chunk));
   }

@@ -10,6 +10,16 @@ function embeddingsRow({ place, reason }: NonNullable<EngineInfo["backend"]["per
   return ["Per-layer embeddings", `${place === "gpu" ? "In GPU memory" : "In the browser's storage"}: ${reason}`];
 }
 
+function kernelsRow({ counts, tuning }: NonNullable<EngineInfo["backend"]["kernels"]>): [string, string] {
+  const kinds: Record<string, string> = { main: "as on every device", shape: "in another launch shape" };
+  const list = Object.entries(counts).map(([kind, count]) => `${count} ${kinds[kind] ?? `with ${kind}`}`);
+  const how = {
+    measured: `${tuning.kernels} tried out in ${Math.round(tuning.milliseconds)} ms`,
+    remembered: "as measured before", none: "nothing to choose", off: "tuning is off", forced: "as asked for",
+  };
+  return ["Kernels", `${list.join(", ")} (${how[tuning.source]})`];
+}
+
 @customElement("gemlet-model-card")
 export class ModelCard extends LitElement {
   static override styles = [
@@ -57,6 +67,7 @@ export class ModelCard extends LitElement {
       ["Context here", formatCount(context)],
       ["Weights", `${formatBytes(weight_bytes)} · ${Object.keys(quantization.formats).sort().join(", ")}`],
       ...(backend.per_layer_embeddings ? [embeddingsRow(backend.per_layer_embeddings)] : []),
+      ...(backend.kernels ? [kernelsRow(backend.kernels)] : []),
       ["Runs on", `${backend.name === "webgpu" ? "WebGPU" : "WebAssembly"}, ${backend.adapter}`],
     ];
     return html`

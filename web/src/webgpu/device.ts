@@ -2,10 +2,17 @@
 
 import type { Manifest } from "../artifact/manifest";
 import { GemletError } from "../errors";
+import { TIMER } from "./launch_timer";
+import { hasVariants, requiredByVariants } from "./variants";
 
 export interface OpenDevice {
   device: GPUDevice;
+  /** The hardware, for people. */
   adapter: string;
+  /** What tells this adapter, with this driver, from others. */
+  identity: string;
+  /** What variants of kernels may require here: features of the device, and of the language of shaders. */
+  offered: ReadonlySet<string>;
 }
 
 const BROWSERS =
@@ -14,7 +21,8 @@ const BROWSERS =
 /**
  * Throws GemletError "no-backend" where there is no WebGPU or no adapter, "device-limits" where the adapter offers less
  * than `manifest.limits`, naming each with needed and offered. Where tables are larger than these limits, the device gets as much
- * more as the adapter offers, so that it splits them less.
+ * more as the adapter offers, so that it splits them less. Of features it gets those that variants of kernels require, and the timer, where the
+ * adapter has them.
  */
 export async function openDevice(manifest: Manifest, gpu: GPU | undefined = navigator.gpu): Promise<OpenDevice> {
   if (!gpu) {
@@ -46,8 +54,12 @@ export async function openDevice(manifest: Manifest, gpu: GPU | undefined = navi
     const wanted = Math.min(widest, offered[name] ?? 0);
     if (wanted > (requiredLimits[name] ?? 0)) requiredLimits[name] = wanted;
   }
-  const device = await adapter.requestDevice({ requiredLimits });
-  return { device, adapter: describe(adapter.info) };
+  const required = requiredByVariants(manifest);
+  const features = hasVariants(manifest) ? [...required, TIMER].filter((name) => adapter.features.has(name)) : [];
+  const device = await adapter.requestDevice({ requiredLimits, requiredFeatures: features as GPUFeatureName[] });
+  const available = new Set([...required].filter((name) => adapter.features.has(name) || gpu.wgslLanguageFeatures?.has(name)));
+  const { vendor, architecture, device: model, description } = adapter.info;
+  return { device, adapter: describe(adapter.info), identity: JSON.stringify([vendor, architecture, model, description]), offered: available };
 }
 
 function describe(info: GPUAdapterInfo): string {

@@ -3,10 +3,12 @@
 import type { Launch } from "../artifact/manifest";
 import type { Buffers } from "./buffers";
 import type { Substitutes } from "./placed_table";
+import type { Choice } from "./variants";
 
 interface Bound {
   launch: Launch;
   pipeline: GPUComputePipeline;
+  grid: Launch["grid"];
   substitutes: Substitutes;
   group: GPUBindGroup;
 }
@@ -14,31 +16,46 @@ interface Bound {
 export class Program {
   private readonly steps = new Map<string, Bound[]>();
 
+  /** `pipelines` by kernel, each of the shader in `choices`. */
   constructor(
     private readonly device: GPUDevice,
     private readonly buffers: Buffers,
-    pipelines: readonly GPUComputePipeline[],
+    private readonly pipelines: GPUComputePipeline[],
+    choices: readonly Choice[],
     steps: Readonly<Record<string, Launch[]>>,
   ) {
     for (const [name, launches] of Object.entries(steps)) {
       const bound = launches.flatMap((launch) => {
-        const pipeline = pipelines[launch.kernel]!;
-        return buffers.substitutes(launch).map((substitutes) => ({
-          launch, pipeline, substitutes, group: this.bind(launch, pipeline, substitutes),
-        }));
+        const [pipeline, choice] = [pipelines[launch.kernel]!, choices[launch.kernel]!];
+        return buffers.substitutes(launch).map((substitutes) => this.bound(launch, substitutes, pipeline, choice));
       });
       this.steps.set(name, bound);
     }
   }
 
+  pipelineOf(kernel: number): GPUComputePipeline {
+    return this.pipelines[kernel]!;
+  }
+
+  /** Lets another shader stand for a kernel. */
+  use(kernel: number, pipeline: GPUComputePipeline, choice: Choice): void {
+    this.pipelines[kernel] = pipeline;
+    for (const [name, launches] of this.steps) {
+      this.steps.set(name, launches.map((each) => (each.launch.kernel === kernel ? this.bound(each.launch, each.substitutes, pipeline, choice) : each)));
+    }
+  }
+
+  /** Encodes the first launches of one kernel in a step, at most `most`, with another shader in the kernel's place. */
+  excerpt(kernel: number, step: string, most: number, pipeline: GPUComputePipeline, choice: Choice): (pass: GPUComputePassEncoder) => void {
+    const own = this.steps.get(step)!.filter(({ launch }) => launch.kernel === kernel).slice(0, most);
+    const launches = own.map(({ launch, substitutes }) => this.bound(launch, substitutes, pipeline, choice));
+    return (pass) => encodeLaunches(pass, launches);
+  }
+
   /** Adds one compute pass with all launches of the step. */
   encode(encoder: GPUCommandEncoder, step: string): void {
     const pass = encoder.beginComputePass();
-    for (const { launch, pipeline, group } of this.steps.get(step)!) {
-      pass.setPipeline(pipeline);
-      pass.setBindGroup(0, group);
-      pass.dispatchWorkgroups(launch.grid[0], launch.grid[1], launch.grid[2]);
-    }
+    encodeLaunches(pass, this.steps.get(step)!);
     pass.end();
   }
 
@@ -51,6 +68,10 @@ export class Program {
     }
   }
 
+  private bound(launch: Launch, substitutes: Substitutes, pipeline: GPUComputePipeline, choice: Choice): Bound {
+    return { launch, substitutes, pipeline, grid: choice?.grid ?? launch.grid, group: this.bind(launch, pipeline, substitutes) };
+  }
+
   private bind(launch: Launch, pipeline: GPUComputePipeline, substitutes: Substitutes): GPUBindGroup {
     const bufferOf = (index: number): GPUBuffer => substitutes.get(index) ?? this.buffers.gpu[index]!;
     return this.device.createBindGroup({
@@ -58,5 +79,13 @@ export class Program {
       layout: pipeline.getBindGroupLayout(0),
       entries: launch.buffers.map((index, binding) => ({ binding, resource: { buffer: bufferOf(index) } })),
     });
+  }
+}
+
+function encodeLaunches(pass: GPUComputePassEncoder, launches: readonly Bound[]): void {
+  for (const { pipeline, group, grid } of launches) {
+    pass.setPipeline(pipeline);
+    pass.setBindGroup(0, group);
+    pass.dispatchWorkgroups(grid[0], grid[1], grid[2]);
   }
 }

@@ -2,7 +2,7 @@
 
 import type { Manifest } from "../artifact/manifest";
 import type { ShardSink } from "../artifact/shards";
-import type { ArtifactSource, Backend, BackendInfo, Drawn, EmbeddingsRequest, Sampling } from "../backend/backend";
+import type { ArtifactSource, Backend, BackendInfo, Drawn, EmbeddingsRequest, KernelsRequest, Sampling } from "../backend/backend";
 import { GemletError } from "../errors";
 import type { Chunk } from "../generate/chunks";
 import type { Buffers } from "./buffers";
@@ -12,10 +12,12 @@ import { placeTables } from "./place_tables";
 import { Program } from "./program";
 import { Readback } from "./readback";
 import { State } from "./state";
+import { Tuning } from "./tuning";
 
 interface Loaded {
   buffers: Buffers;
   program: Program;
+  tuning: Tuning;
   stateReadback: Readback;
   logitsReadback: Readback;
 }
@@ -33,12 +35,13 @@ export class WebGpuBackend implements Backend {
   private failure: GemletError | undefined;
 
   constructor(
-    { device, adapter }: OpenDevice,
+    private readonly opened: OpenDevice,
     private readonly manifest: Manifest,
     reason: string,
   ) {
+    const { device, adapter } = opened;
     this.device = device;
-    this.info = { name: "webgpu", reason, adapter, per_layer_embeddings: null };
+    this.info = { name: "webgpu", reason, adapter, per_layer_embeddings: null, kernels: null };
     this.state = new State(manifest);
     void device.lost.then(({ reason, message }) => {
       this.failure ??=
@@ -66,19 +69,35 @@ export class WebGpuBackend implements Backend {
     };
   }
 
-  async prepare(source: ArtifactSource): Promise<void> {
-    const pipelines = await createPipelines(this.device, source);
+  async prepare(source: ArtifactSource, request: KernelsRequest): Promise<void> {
+    const { identity, offered } = this.opened;
+    const tuning = await Tuning.begin(this.device, source, request, identity, offered);
+    const pipelines = await createPipelines(this.device, source, tuning.choices, tuning.strict);
     const { gpu } = this.buffers!;
     this.device.pushErrorScope("validation");
-    const program = new Program(this.device, this.buffers!, pipelines, this.manifest.steps);
+    const program = new Program(this.device, this.buffers!, pipelines, tuning.choices, this.manifest.steps);
     const error = await this.device.popErrorScope();
     if (error) throw new GemletError("bad-artifact", `the buffers of a launch do not fit its kernel: ${error.message}`);
     this.loaded = {
       buffers: this.buffers!,
       program,
+      tuning,
       stateReadback: new Readback(this.device, gpu[this.manifest.state.buffer]!),
       logitsReadback: new Readback(this.device, gpu[this.manifest.buffers.findIndex(({ kind }) => kind === "logits")]!),
     };
+  }
+
+  async tune(): Promise<void> {
+    const { program, tuning, buffers } = this.need();
+    const setState = (step: string): void => {
+      const size = this.manifest.prefill.find((each) => step === `prefill_${each}`) ?? 1;
+      this.state.setChunk(0, new Array<number>(size).fill(0));
+      this.device.queue.writeBuffer(buffers.gpu[this.manifest.state.buffer]!, 0, this.state.bytes);
+    };
+    await tuning.measure(program, setState).catch((cause: Error) => {
+      throw this.failure ?? cause;
+    });
+    this.info = { ...this.info, kernels: tuning.info(this.manifest.kernels) };
   }
 
   start(sampling: Sampling): void {

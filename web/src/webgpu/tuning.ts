@@ -1,0 +1,123 @@
+/** Chooses what stands for each kernel, as the page asks: unmeasured, from memory, or by trying it out on the device. */
+
+import type { KernelSpec } from "../artifact/manifest";
+import { TuningMemory, type Winners } from "../artifact/tuning_memory";
+import type { ArtifactSource, KernelsInfo, KernelsRequest } from "../backend/backend";
+import { createPipeline } from "./kernels";
+import { LaunchTimer, repeatsFor } from "./launch_timer";
+import type { Program } from "./program";
+import { type Contest, planContests, type Ready, tune } from "./tuner";
+import { type Choice, hasVariants, kernelsInfo, unmeasured, usableVariants } from "./variants";
+
+/** Launches of a kernel that a run makes, each with weights of its own: else a cache could hold what a token has to fetch from memory. */
+const MOST_LAUNCHES = 4;
+
+export class Tuning {
+  /** What stands for each kernel now. */
+  readonly choices: Choice[];
+  private readonly source: KernelsInfo["tuning"]["source"];
+  private readonly contests: Contest[];
+  /** Text of their shaders by file, fetched while weights are loaded. */
+  private readonly codes = new Map<string, Promise<string>>();
+  private spent = { kernels: 0, milliseconds: 0 };
+
+  /** How long it may take; undefined: as long as ever. */
+  private readonly milliseconds: number | undefined;
+
+  private constructor(
+    private readonly device: GPUDevice,
+    private readonly artifact: ArtifactSource,
+    private readonly memory: TuningMemory | null,
+    request: KernelsRequest,
+    offered: ReadonlySet<string>,
+    remembered: Winners | null,
+  ) {
+    const { manifest } = artifact;
+    const usable = manifest.kernels.map((kernel) => usableVariants(kernel, offered, request.activations));
+    const { tuning } = request;
+    this.contests = [];
+    if (tuning === "off") {
+      this.choices = usable.map(() => null);
+      this.source = "off";
+    } else if (tuning !== "auto" && "variant" in tuning) {
+      const wanted = manifest.kernels.map(({ variants = [] }) => variants[tuning.variant]);
+      this.choices = usable.map((variants, i) => variants.find((variant) => variant === wanted[i]) ?? null);
+      this.source = "forced";
+    } else {
+      if (tuning !== "auto") this.milliseconds = tuning.milliseconds;
+      this.choices = usable.map((variants, i) => {
+        const winner = remembered?.[manifest.kernels[i]!.name];
+        return winner === undefined ? unmeasured(variants) : (variants.find(({ name }) => name === winner) ?? null);
+      });
+      if (!remembered) this.contests = planContests(manifest, usable, this.choices);
+      this.source = remembered ? "remembered" : this.contests.length > 0 ? "measured" : "none";
+    }
+    const shaders = this.contests.flatMap(({ kernel, candidates }) => candidates.map((choice) => choice ?? manifest.kernels[kernel]!));
+    for (const { file } of shaders) {
+      const code = artifact.text(file);
+      code.catch(() => undefined); // it is awaited later
+      this.codes.set(file, code);
+    }
+  }
+
+  /** `identity` and `offered`: of OpenDevice. */
+  static async begin(device: GPUDevice, artifact: ArtifactSource, request: KernelsRequest, identity: string, offered: ReadonlySet<string>): Promise<Tuning> {
+    const { manifest } = artifact;
+    const { tuning } = request;
+    const measures = hasVariants(manifest) && (tuning === "auto" || (tuning !== "off" && "milliseconds" in tuning));
+    const subject = JSON.stringify([manifest, [...offered].sort(), request.activations]);
+    const memory = measures ? await TuningMemory.of(identity, manifest.name, subject) : null;
+    return new Tuning(device, artifact, memory, request, offered, (tuning === "auto" && (await memory?.recall())) || null);
+  }
+
+  /** Whether each choice has to compile. */
+  get strict(): boolean {
+    return this.source === "forced";
+  }
+
+  info(kernels: readonly KernelSpec[]): KernelsInfo {
+    return kernelsInfo(kernels, this.choices, { source: this.source, ...this.spent });
+  }
+
+  /**
+   * Tries kernels out on the program's buffers, and lets it use what wins. Only scratch memory and caches are written, and a state that `prefill` writes
+   * anew. `setState` prepares that state for a step. Throws GemletError "gpu-error".
+   */
+  async measure(program: Program, setState: (step: string) => void): Promise<void> {
+    if (this.contests.length === 0) return;
+    const { kernels } = this.artifact.manifest;
+    const started = performance.now();
+    const timer = new LaunchTimer(this.device);
+    const pipelines = new Map<number, GPUComputePipeline[]>();
+    const ready: Ready = async ({ kernel, step, candidates }, signal) => {
+      const made = await Promise.all(
+        candidates.map(async (choice, i) => {
+          if (i === 0) return program.pipelineOf(kernel);
+          const shader = choice ?? kernels[kernel]!;
+          return createPipeline(this.device, shader, await this.codes.get(shader.file)!);
+        }),
+      );
+      pipelines.set(kernel, made);
+      const launches = made.map((pipeline, i) => program.excerpt(kernel, step, MOST_LAUNCHES, pipeline, candidates[i]!));
+      // By then a conversation may have begun, which owns the buffers.
+      signal.throwIfAborted();
+      setState(step);
+      for (const encode of launches) {
+        await timer.run(encode, 1); // the first time, drivers make things ready
+        signal.throwIfAborted();
+      }
+      const repeats = repeatsFor(await timer.run(launches[0]!, 1));
+      return launches.map((encode) => () => timer.run(encode, repeats));
+    };
+    const winners = await tune(this.contests, ready, this.milliseconds).finally(() => timer.destroy());
+    for (const { kernel, candidates } of this.contests) {
+      const choice = winners.get(kernel);
+      if (choice === undefined || choice === this.choices[kernel]) continue;
+      this.choices[kernel] = choice;
+      program.use(kernel, pipelines.get(kernel)![candidates.indexOf(choice)]!, choice);
+    }
+    this.spent = { kernels: winners.size, milliseconds: performance.now() - started };
+    const names = this.contests.map(({ kernel }) => [kernels[kernel]!.name, (this.choices[kernel] ?? kernels[kernel]!).name]);
+    await this.memory?.keep(Object.fromEntries(names) as Winners);
+  }
+}

@@ -1,0 +1,38 @@
+/** Which shader stands for each kernel: its own, or that of a variant (docs/artifact.md, "Variants"). */
+
+import type { KernelSpec, Manifest, VariantSpec } from "../artifact/manifest";
+import type { ActivationsRequest, KernelsInfo } from "../backend/backend";
+
+/** null: the kernel itself. */
+export type Choice = VariantSpec | null;
+
+export function hasVariants({ kernels }: Manifest): boolean {
+  return kernels.some(({ variants = [] }) => variants.length > 0);
+}
+
+/** What some variant of the manifest requires. */
+export function requiredByVariants({ kernels }: Manifest): Set<string> {
+  return new Set(kernels.flatMap(({ variants = [] }) => variants.flatMap(({ requires }) => requires)));
+}
+
+/** The variants of a kernel that run here, the best first. `offered`: of OpenDevice. */
+export function usableVariants({ variants = [] }: KernelSpec, offered: ReadonlySet<string>, activations: ActivationsRequest): VariantSpec[] {
+  return variants.filter(({ requires, exact }) => requires.every((feature) => offered.has(feature)) && (exact || activations === "int8"));
+}
+
+/** What is taken unmeasured: the best of the variants for what not every device can; other launch shapes have to win first. */
+export function unmeasured(usable: readonly VariantSpec[]): Choice {
+  return usable.find(({ requires }) => requires.length > 0) ?? null;
+}
+
+export function kernelsInfo(kernels: readonly KernelSpec[], choices: readonly Choice[], tuning: KernelsInfo["tuning"]): KernelsInfo {
+  const counts: KernelsInfo["counts"] = {};
+  const variants: KernelsInfo["variants"] = {};
+  for (const [i, { name }] of kernels.entries()) {
+    const choice = choices[i]!;
+    const kind = choice === null ? "main" : choice.requires.join(" + ") || "shape";
+    counts[kind] = (counts[kind] ?? 0) + 1;
+    if (choice) variants[name] = choice.name;
+  }
+  return { counts, variants, tuning };
+}

@@ -1,0 +1,29 @@
+import { describe, expect, test } from "vitest";
+import { checkLoadRequest } from "../src/engine/check_load_request";
+
+const REQUEST = { perLayerEmbeddings: "auto", tuning: "auto", activations: "float", stepsInFlight: 4 } as const;
+
+describe("checkLoadRequest", () => {
+  test.each([
+    {}, { perLayerEmbeddings: "gpu" as const }, { perLayerEmbeddings: "storage" as const }, { stepsInFlight: 1 },
+    { tuning: "off" as const }, { tuning: { variant: 0 } }, { tuning: { milliseconds: 5e3 } }, { activations: "int8" as const },
+  ])("takes %j", (change) => {
+    expect(() => checkLoadRequest({ ...REQUEST, ...change })).not.toThrow();
+  });
+
+  test.each([
+    [{ perLayerEmbeddings: "disk" }, 'perLayerEmbeddings: expected "auto", "gpu" or "storage", found "disk"'],
+    [{ perLayerEmbeddings: null }, 'perLayerEmbeddings: expected "auto", "gpu" or "storage", found null'],
+    [{ perLayerEmbeddings: 1 }, 'perLayerEmbeddings: expected "auto", "gpu" or "storage", found 1'],
+    [{ tuning: "on" }, 'tuning: expected "auto" or "off", found "on"'],
+    [{ tuning: { variant: "a" } }, 'tuning: expected "auto" or "off", found {"variant":"a"}'],
+    [{ tuning: { milliseconds: 0 } }, 'tuning: expected "auto" or "off", found {"milliseconds":0}'],
+    [{ tuning: null }, 'tuning: expected "auto" or "off", found null'],
+    [{ activations: "int4" }, 'activations: expected "float" or "int8", found "int4"'],
+    [{ stepsInFlight: 0 }, "stepsInFlight: expected a whole number of at least 1, found 0"],
+    [{ stepsInFlight: 1.5 }, "stepsInFlight: expected a whole number of at least 1, found 1.5"],
+    [{ stepsInFlight: "2" }, 'stepsInFlight: expected a whole number of at least 1, found "2"'],
+  ])("refuses %j by name", (change, message) => {
+    expect(() => checkLoadRequest({ ...REQUEST, ...(change as object) })).toThrow(message);
+  });
+});
