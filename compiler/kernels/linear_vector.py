@@ -97,7 +97,7 @@ def linear_vector(rows: int, columns: int, format: str, source: VectorInput = Ve
     partial_size = max(threads * (slots if splits > 1 else 1), source.heads * source.splits)
     x_values = columns * source.splits if source.heads else source.offset + columns
     blocks = ceil_div(rows, shape.rows)
-    name = "_".join(filter(None, (linear_name("linear_vector", rows, columns, format, None, epilogue, cap, rounding), source.name, "peaks" if peaks else "",
+    name = "_".join(filter(None, (linear_name("linear_vector", rows, columns, format, epilogue, cap, rounding), source.name, "peaks" if peaks else "",
                                   shape_name)))
 
     class Steps:

@@ -7,7 +7,7 @@ from tvm.script import tirx as T
 from .dequantize import WeightLayout
 from .epilogue import gelu, softcap
 from .kernel import TILE, Parameter, ceil_div
-from .linear_common import linear_name, linear_parameters
+from .linear_common import linear_name
 from .rounding import Rounding, rounded, step_size
 
 
@@ -76,12 +76,17 @@ class MatrixProduct:
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
-        return linear_parameters(self.layout.has_scale, False, self.epilogue, 4 * self.tokens * self.columns, 4 * self.tokens * self.rows,
-                                 self.rounding is not None, state=True)
+        """W [S] [A] X [E PLACE] STATE_WORDS Y."""
+        gated_by = self.epilogue == "gated_by"
+        x, y = (Parameter("X", bytes_moved=4 * self.tokens * self.columns), Parameter("Y", written=True, bytes_moved=4 * self.tokens * self.rows))
+        present = [(Parameter("W"), True), (Parameter("S"), self.layout.has_scale), (Parameter("A"), self.rounding is not None), (x, True),
+                   (Parameter("E", bytes_moved=4 * self.tokens * self.rows), gated_by), (Parameter("PLACE"), gated_by),
+                   (Parameter("STATE_WORDS", bytes_moved=4), True), (y, True)]
+        return tuple(parameter for parameter, wanted in present if wanted)
 
     def name(self, kind: str, shape: MatrixShape) -> str:
         """A name that holds all that shapes the code."""
-        return linear_name(f"{kind}_m{self.tokens}", self.rows, self.columns, self.format, None, self.epilogue, self.cap, self.rounding,
+        return linear_name(f"{kind}_m{self.tokens}", self.rows, self.columns, self.format, self.epilogue, self.cap, self.rounding,
                            stride=0 if self.x_stride == self.columns else self.x_stride, x=self.x_offset, other=self.other_stride) + f"_{shape.name}"
 
     def grid(self, shape: MatrixShape) -> tuple[int, int]:

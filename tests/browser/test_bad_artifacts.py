@@ -119,4 +119,4 @@ def test_a_browser_that_cannot_run_it_says_what_to_do(browser, address, flags, h
     finally:
         other.close()
     assert failure["code"] == "no-backend" and words in failure["message"]
-    assert "WebGPU is in Chrome and Edge 113 or newer" in failure["message"]
+    assert "WebGPU in Chrome and Edge 116 or newer" in failure["message"]

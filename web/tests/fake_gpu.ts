@@ -57,7 +57,11 @@ export class FakeDevice {
 }
 
 /** A GPU whose only adapter offers these limits; null: it has none. */
-export function fakeGpu(limits: Record<string, number> | null, features: string[] = [], languageFeatures: string[] = []): { gpu: GPU; requested: GPUDeviceDescriptor[] } {
+export function fakeGpu(
+  limits: Record<string, number> | null,
+  features: string[] = [],
+  languageFeatures: string[] = [],
+): { gpu: GPU; requested: GPUDeviceDescriptor[] } {
   const requested: GPUDeviceDescriptor[] = [];
   const adapter = limits && {
     limits,

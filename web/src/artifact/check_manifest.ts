@@ -105,7 +105,9 @@ function checkVariants({ name: kernel, variants }: KernelSpec, fail: (problem: s
     const where = `kernel "${kernel}", variant ${i}`;
     if ([name, file, entry].some((text) => typeof text !== "string")) fail(`${where}: expected name, file and entry`);
     const extents = Array.isArray(grid) ? grid : [];
-    if (extents.length !== 3 || extents.some((extent) => !Number.isInteger(extent) || extent < 1)) fail(`${where}: grid is ${JSON.stringify(grid)}, expected three numbers from 1`);
+    if (extents.length !== 3 || extents.some((extent) => !Number.isInteger(extent) || extent < 1)) {
+      fail(`${where}: grid is ${JSON.stringify(grid)}, expected three numbers from 1`);
+    }
     if (!Array.isArray(requires) || requires.some((feature) => typeof feature !== "string")) fail(`${where}: requires is no list of names`);
     if (typeof exact !== "boolean") fail(`${where}: exact is ${kindOf(exact)}, expected boolean`);
   }

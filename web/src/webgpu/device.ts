@@ -16,7 +16,7 @@ export interface OpenDevice {
 }
 
 const BROWSERS =
-  "WebGPU is in Chrome and Edge 113 or newer (Android: Chrome 121), Safari 26, and Firefox 141 on Windows or 145 on macOS";
+  "gemlet runs on WebGPU in Chrome and Edge 116 or newer (Android: Chrome 121), Safari 26, and Firefox 141 on Windows or 145 on macOS";
 
 /**
  * Throws GemletError "no-backend" where there is no WebGPU or no adapter, "device-limits" where the adapter offers less
