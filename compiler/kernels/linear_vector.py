@@ -51,14 +51,15 @@ def shape_for(rows: int) -> Shape:
 
 
 # A product of fewer weights than this is over so soon that no other shape would show.
-WORTH_OTHER_SHAPES = 1 << 21
+WORTH_OTHER_SHAPES = 1 << 19
 
 
 def other_shapes(rows: int, weights: int, peaks: bool) -> tuple[Shape, ...]:
     """What a device may run faster than `shape_for(rows)`, for the engine to try. Whoever reads the peaks counts on the rows of a workgroup."""
     if weights < WORTH_OTHER_SHAPES:
         return ()
-    shapes = (Shape(row_tiles=2, row_groups=8, splits=1),) if rows >= MANY_ROWS else (Shape(row_groups=2, splits=4), Shape(splits=8))
+    # The last one is for few cores, whatever the rows: the fewest workgroups, and no barrier but those of x.
+    shapes = (Shape(row_tiles=2, row_groups=8, splits=1),) if rows >= MANY_ROWS else (Shape(row_groups=2), FOR_MANY_ROWS)
     return tuple(shape for shape in shapes if not peaks or shape.rows == shape_for(rows).rows)
 
 

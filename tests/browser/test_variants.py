@@ -3,12 +3,16 @@ import numpy as np
 import pytest
 
 from compiler.kernels import linear_vector
+from compiler.kernels.kernel import PACKED, SUBGROUPS
+from compiler.schedule import lower_operators
 from compiler.serve import serving
 from tests.browser.test_engine import PROMPT, TOLERANCE
 from tests.fixtures.gemma4_checkpoints import greedy_choices, reference, reference_logits
 from tests.fixtures.sites import EnginePage, add_model, add_page, manifest_of
 
 MODEL = "shapes"
+CHUNKS_MODEL = "chunks"  # whose products of a chunk have their variants
+LONG_PROMPT = [2, *(5 + 7 * i % 300 for i in range(60))]
 MOST_CONTESTS = 8  # of web/src/webgpu/tuner.ts
 
 
@@ -20,6 +24,14 @@ def folder(checkpoints, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(linear_vector, "WORTH_OTHER_SHAPES", 0)
         return add_model(site, checkpoints("plain"), MODEL, "f32")
+
+
+@pytest.fixture(scope="module")
+def chunks_model(folder, checkpoints):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lower_operators, "WORTH_VARIANTS", 0)
+        add_model(folder.parents[1], checkpoints("plain"), CHUNKS_MODEL, "q8")
+    return CHUNKS_MODEL
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +73,8 @@ def test_tried_out_once_then_remembered(engine, model, kernels, shaders):
     assert load(engine, model)["tuning"]["source"] == "measured"
     assert set(shaders) > {kernel["file"].rsplit("/", 1)[1] for kernel in kernels}, "no variant was looked at"
     first = load(engine, model, tuning={"milliseconds": 300_000})
-    assert (first["tuning"]["source"], first["tuning"]["kernels"]) == ("measured", MOST_CONTESTS)
+    contests = min(MOST_CONTESTS, sum("variants" in kernel for kernel in kernels))
+    assert (first["tuning"]["source"], first["tuning"]["kernels"]) == ("measured", contests) and contests > 4
     asked = len(shaders)
     again = load(engine, model)
     assert again == {"counts": first["counts"], "variants": first["variants"], "tuning": {"source": "remembered", "kernels": 0, "milliseconds": 0}}
@@ -79,3 +92,24 @@ def test_every_variant_gives_the_references_answers(engine, model, kernels, numb
     info = load(engine, model, tuning={"variant": number})
     assert info["variants"] == chosen and len(chosen) > 4
     assert info["counts"] == {"main": len(kernels) - len(chosen), "shape": len(chosen)}
+
+
+def log_probabilities(logits: list[float]) -> np.ndarray:
+    values = np.array(logits, np.float64)
+    values -= values.max()
+    return values - np.log(np.exp(values).sum())
+
+
+def test_prompts_are_read_by_quads_and_where_asked_for_in_integers(engine, chunks_model):
+    counts, found = {}, {}
+    for name, options in {"main": dict(tuning="off"), "quads": dict(activations="float"), "integers": dict(activations="int8")}.items():
+        # Without time to measure: what is taken then is taken for what it requires.
+        counts[name] = engine.load(chunks_model, **({"tuning": {"milliseconds": 1e-3}} | options))["backend"]["kernels"]["counts"]
+        found[name] = [log_probabilities(engine.logits(LONG_PROMPT[:length])) for length in (17, 40, len(LONG_PROMPT))]
+    assert {name: sorted(each) for name, each in counts.items()} == {
+        "main": ["main"], "quads": ["main", SUBGROUPS], "integers": sorted(["main", PACKED, *([SUBGROUPS] if SUBGROUPS in counts["integers"] else [])])}
+    for main, quads, integers in zip(*found.values()):
+        # Other orders of float32 sums.
+        assert np.abs(quads - main).max() <= TOLERANCE
+        # The project's bound on what rounded activations may cost.
+        assert 0 < (np.exp(main) * (main - integers)).sum() <= 0.01

@@ -24,9 +24,16 @@ describe("variants", () => {
   });
 
   test("unmeasured, the best that requires something runs, and no other launch shape", () => {
-    expect(unmeasured([packed, quads, wide])).toBe(packed);
-    expect(unmeasured([wide, quads])).toBe(quads);
-    expect(unmeasured([wide])).toBeNull();
+    expect(unmeasured([packed, quads, wide], [4, 1, 1], false)).toBe(packed);
+    expect(unmeasured([wide, quads], [4, 1, 1], true)).toBe(quads);
+    expect(unmeasured([wide], [4, 1, 1], false)).toBeNull();
+  });
+
+  test("unmeasured on a processor, the shape with the fewest workgroups runs", () => {
+    const one: VariantSpec = { ...variant("one"), grid: [1, 1, 1] };
+    expect(unmeasured([wide, one], [4, 1, 1], true)).toBe(one);
+    expect(unmeasured([wide], [2, 1, 1], true)).toBeNull();
+    expect(unmeasured([], [4, 1, 1], true)).toBeNull();
   });
 
   test("are counted by what they require", () => {

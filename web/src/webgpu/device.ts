@@ -11,6 +11,8 @@ export interface OpenDevice {
   adapter: string;
   /** What tells this adapter, with this driver, from others. */
   identity: string;
+  /** Whether it computes on the processor. */
+  software: boolean;
   /** What variants of kernels may require here: features of the device, and of the language of shaders. */
   offered: ReadonlySet<string>;
 }
@@ -59,7 +61,8 @@ export async function openDevice(manifest: Manifest, gpu: GPU | undefined = navi
   const device = await adapter.requestDevice({ requiredLimits, requiredFeatures: features as GPUFeatureName[] });
   const available = new Set([...required].filter((name) => adapter.features.has(name) || gpu.wgslLanguageFeatures?.has(name)));
   const { vendor, architecture, device: model, description } = adapter.info;
-  return { device, adapter: describe(adapter.info), identity: JSON.stringify([vendor, architecture, model, description]), offered: available };
+  const identity = JSON.stringify([vendor, architecture, model, description]);
+  return { device, adapter: describe(adapter.info), identity, software: adapter.info.isFallbackAdapter, offered: available };
 }
 
 function describe(info: GPUAdapterInfo): string {

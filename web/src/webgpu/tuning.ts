@@ -3,6 +3,7 @@
 import type { KernelSpec } from "../artifact/manifest";
 import { TuningMemory, type Winners } from "../artifact/tuning_memory";
 import type { ArtifactSource, KernelsInfo, KernelsRequest } from "../backend/backend";
+import type { OpenDevice } from "./device";
 import { createPipeline } from "./kernels";
 import { LaunchTimer, repeatsFor } from "./launch_timer";
 import type { Program } from "./program";
@@ -11,6 +12,8 @@ import { type Choice, hasVariants, kernelsInfo, unmeasured, usableVariants } fro
 
 /** Launches of a kernel that a run makes, each with weights of its own: else a cache could hold what a token has to fetch from memory. */
 const MOST_LAUNCHES = 4;
+
+type Adapter = Pick<OpenDevice, "identity" | "offered" | "software">;
 
 export class Tuning {
   /** What stands for each kernel now. */
@@ -29,10 +32,11 @@ export class Tuning {
     private readonly artifact: ArtifactSource,
     private readonly memory: TuningMemory | null,
     request: KernelsRequest,
-    offered: ReadonlySet<string>,
+    { offered, software }: Adapter,
     remembered: Winners | null,
   ) {
     const { manifest } = artifact;
+    const grids = new Map(Object.values(manifest.steps).flatMap((launches) => launches.map(({ kernel, grid }) => [kernel, grid] as const)));
     const usable = manifest.kernels.map((kernel) => usableVariants(kernel, offered, request.activations));
     const { tuning } = request;
     this.contests = [];
@@ -47,7 +51,7 @@ export class Tuning {
       if (tuning !== "auto") this.milliseconds = tuning.milliseconds;
       this.choices = usable.map((variants, i) => {
         const winner = remembered?.[manifest.kernels[i]!.name];
-        return winner === undefined ? unmeasured(variants) : (variants.find(({ name }) => name === winner) ?? null);
+        return winner === undefined ? unmeasured(variants, grids.get(i)!, software) : (variants.find(({ name }) => name === winner) ?? null);
       });
       if (!remembered) this.contests = planContests(manifest, usable, this.choices);
       this.source = remembered ? "remembered" : this.contests.length > 0 ? "measured" : "none";
@@ -60,14 +64,14 @@ export class Tuning {
     }
   }
 
-  /** `identity` and `offered`: of OpenDevice. */
-  static async begin(device: GPUDevice, artifact: ArtifactSource, request: KernelsRequest, identity: string, offered: ReadonlySet<string>): Promise<Tuning> {
+  static async begin(device: GPUDevice, artifact: ArtifactSource, request: KernelsRequest, adapter: Adapter): Promise<Tuning> {
+    const { identity, offered } = adapter;
     const { manifest } = artifact;
     const { tuning } = request;
     const measures = hasVariants(manifest) && (tuning === "auto" || (tuning !== "off" && "milliseconds" in tuning));
     const subject = JSON.stringify([manifest, [...offered].sort(), request.activations]);
     const memory = measures ? await TuningMemory.of(identity, manifest.name, subject) : null;
-    return new Tuning(device, artifact, memory, request, offered, (tuning === "auto" && (await memory?.recall())) || null);
+    return new Tuning(device, artifact, memory, request, adapter, (tuning === "auto" && (await memory?.recall())) || null);
   }
 
   /** Whether each choice has to compile. */

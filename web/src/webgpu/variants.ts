@@ -1,6 +1,6 @@
 /** Which shader stands for each kernel: its own, or that of a variant (docs/artifact.md, "Variants"). */
 
-import type { KernelSpec, Manifest, VariantSpec } from "../artifact/manifest";
+import type { KernelSpec, Launch, Manifest, VariantSpec } from "../artifact/manifest";
 import type { ActivationsRequest, KernelsInfo } from "../backend/backend";
 
 /** null: the kernel itself. */
@@ -20,9 +20,16 @@ export function usableVariants({ variants = [] }: KernelSpec, offered: ReadonlyS
   return variants.filter(({ requires, exact }) => requires.every((feature) => offered.has(feature)) && (exact || activations === "int8"));
 }
 
-/** What is taken unmeasured: the best of the variants for what not every device can; other launch shapes have to win first. */
-export function unmeasured(usable: readonly VariantSpec[]): Choice {
-  return usable.find(({ requires }) => requires.length > 0) ?? null;
+/**
+ * What is taken unmeasured: the best of the variants for what not every device can. Other launch shapes have to win first, but on a software adapter: its
+ * cores are few, and each of its workgroups costs, so that there the shape with the fewest is taken. `grid`: of the kernel's own launches.
+ */
+export function unmeasured(usable: readonly VariantSpec[], grid: Launch["grid"], software: boolean): Choice {
+  const special = usable.find(({ requires }) => requires.length > 0);
+  if (special || !software) return special ?? null;
+  const workgroups = ([x, y, z]: Launch["grid"]): number => x * y * z;
+  const fewer = usable.filter((each) => workgroups(each.grid) < workgroups(grid));
+  return fewer.sort((a, b) => workgroups(a.grid) - workgroups(b.grid))[0] ?? null;
 }
 
 export function kernelsInfo(kernels: readonly KernelSpec[], choices: readonly Choice[], tuning: KernelsInfo["tuning"]): KernelsInfo {

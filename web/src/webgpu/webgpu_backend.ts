@@ -70,8 +70,7 @@ export class WebGpuBackend implements Backend {
   }
 
   async prepare(source: ArtifactSource, request: KernelsRequest): Promise<void> {
-    const { identity, offered } = this.opened;
-    const tuning = await Tuning.begin(this.device, source, request, identity, offered);
+    const tuning = await Tuning.begin(this.device, source, request, this.opened);
     const pipelines = await createPipelines(this.device, source, tuning.choices, tuning.strict);
     const { gpu } = this.buffers!;
     this.device.pushErrorScope("validation");
