@@ -4,7 +4,7 @@ A thread owns rows of tiles of 32 (neighbouring threads load neighbouring 16 byt
 together (compiler/kernels/vector_input.py), which all of them then read; where the rows alone would not fill a GPU, `splits`
 groups of threads share the columns and add their parts once.
 """
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tvm.script import tirx as T
 
@@ -81,6 +81,7 @@ def linear_vector(rows: int, columns: int, format: str, source: VectorInput = Ve
                                       for other in other_shapes(rows, layout.rows * columns, peaks))
     shape_name = shape.name if shape else ""
     shape = shape or shape_for(rows)
+    shape = replace(shape, splits=min(shape.splits, layout.groups))
     threads, row_groups, splits = shape.threads, shape.row_groups, shape.splits
     slots = shape.row_tiles * products
     stores = source.residual is not None and not peaks
