@@ -1,4 +1,6 @@
 """Variants of kernels in the engine: every choice gives the reference's answers, and what was measured is remembered."""
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -23,6 +25,8 @@ def folder(checkpoints, tmp_path_factory):
     add_page(site)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(linear_vector, "WORTH_OTHER_SHAPES", 0)
+        # Kernels that earlier tests made have no variants, and are kept.
+        patch.setattr(lower_operators, "linear_vector", cache(linear_vector.linear_vector))
         return add_model(site, checkpoints("plain"), MODEL, "f32")
 
 
