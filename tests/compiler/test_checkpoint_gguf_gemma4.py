@@ -63,9 +63,8 @@ def test_the_tensors_are_those_of_the_checkpoint(tmp_path, checkpoint, shape):
 @pytest.mark.parametrize("shape", ["shared_kv", "experts"])
 def test_the_artifact_of_a_q4_0_file_holds_its_weights_bit_for_bit(tmp_path, checkpoint, shape, monkeypatch):
     # Without WGSL, which takes 20 s to make: no weight depends on it.
-    monkeypatch.setattr(
-        package, "emit_kernel", lambda kernel: Shader("", "main", (1, 1, 1), list(kernel.parameter_names), set())
-    )
+    monkeypatch.setattr(package, "emit_with_variants", lambda kernel: {
+        each.name: Shader("", "main", (1, 1, 1), list(kernel.parameter_names), set()) for each in (kernel, *kernel.variants)})
     held = write_gemma4_gguf(tmp_path / "tiny.gguf", checkpoint(shape), "Q4_0")
     opened = open_checkpoint(tmp_path / "tiny.gguf")
     artifact = ArtifactReader(package.compile_model(opened, tmp_path, "tiny", "auto", None, ("webgpu",), None, SilentProgress()))
