@@ -1,9 +1,11 @@
 """RMS norm over rows, alone or with the residual that Gemma adds after it."""
 from tvm.script import tirx as T
 
-from .kernel import Kernel, Parameter, exact, number_name
+from .kernel import Kernel, Parameter, ceil_div, exact, number_name
 
-THREADS = 64
+# Threads a row: few, since each adds up what all of them have.
+LANES = 16
+ROWS = 4
 
 
 def norm_kernel(tokens: int, width: int, eps: float, residual: bool = False, input_scale: float = 1.0,
@@ -13,7 +15,7 @@ def norm_kernel(tokens: int, width: int, eps: float, residual: bool = False, inp
     rms_norm(x) = x / sqrt(mean(x^2) + eps) (arXiv 1910.07467). output_scale: a number, or "tensor": the first value
     of a parameter C. All float32; K is a multiple of 4.
     """
-    vectors = width // 4
+    vectors, rows = width // 4, min(ROWS, tokens)
     scaled_by_tensor = output_scale == "tensor"
     name = f"norm_m{tokens}_k{width}_{number_name('eps', eps)}" + ("_residual" if residual else "")
     name += f"_{number_name('in', input_scale)}" if input_scale != 1.0 else ""
@@ -27,33 +29,37 @@ def norm_kernel(tokens: int, width: int, eps: float, residual: bool = False, inp
              R: T.Buffer((tokens * vectors,), "float32x4"), C: T.Buffer((1,), "float32"),
              Y: T.Buffer((tokens * vectors,), "float32x4")):
         T.func_attr({"global_symbol": name, "tirx.noalias": True})
-        for m in T.thread_binding(tokens, thread="blockIdx.x"):
-            for tx in T.thread_binding(THREADS, thread="threadIdx.x"):
-                partial = T.alloc_buffer((THREADS,), "float32", scope="shared")
-                total: T.float32 = T.float32(0)
-                for i in T.serial(T.truncdiv(vectors - tx + THREADS - 1, THREADS)):
-                    x: T.float32x4 = X[m * vectors + i * THREADS + tx]
-                    total = total + T.call_pure_extern("float32", "dot", x, x)
-                partial[tx] = total
-                T.tvm_storage_sync("shared")
-                total = T.float32(0)
-                for i in T.serial(THREADS):
-                    total = total + partial[i]
-                # The scale of the input is folded in: c x / sqrt(c^2 mean(x^2) + eps).
-                factor: T.float32 = exact(input_scale) / T.sqrt(
-                    exact(input_scale * input_scale / width) * total + exact(eps))
-                if scaled_by_tensor:
-                    after: T.float32 = C[0]
-                else:
-                    after: T.float32 = exact(output_scale)
-                for i in T.serial(T.truncdiv(vectors - tx + THREADS - 1, THREADS)):
-                    at: T.int32 = m * vectors + i * THREADS + tx
-                    y: T.float32x4 = X[at] * G[i * THREADS + tx] * T.Broadcast(factor, 4)
-                    if residual:
-                        y = y + R[at]
-                    Y[at] = y * T.Broadcast(after, 4)
+        for block in T.thread_binding(ceil_div(tokens, ROWS), thread="blockIdx.x"):
+            for ty in T.thread_binding(rows, thread="threadIdx.y"):
+                for tx in T.thread_binding(LANES, thread="threadIdx.x"):
+                    partial = T.alloc_buffer((rows * LANES,), "float32", scope="shared")
+                    # Rows that pad the last workgroup norm the last row once more, so that all threads meet at the barrier.
+                    m: T.int32 = T.min(block * ROWS + ty, tokens - 1)
+                    total: T.float32 = T.float32(0)
+                    for i in T.serial(T.truncdiv(vectors - tx + LANES - 1, LANES)):
+                        x: T.float32x4 = X[m * vectors + i * LANES + tx]
+                        total = total + T.call_pure_extern("float32", "dot", x, x)
+                    partial[ty * LANES + tx] = total
+                    T.tvm_storage_sync("shared")
+                    total = T.float32(0)
+                    for i in T.serial(LANES):
+                        total = total + partial[ty * LANES + i]
+                    # The scale of the input is folded in: c x / sqrt(c^2 mean(x^2) + eps).
+                    factor: T.float32 = exact(input_scale) / T.sqrt(
+                        exact(input_scale * input_scale / width) * total + exact(eps))
+                    if scaled_by_tensor:
+                        after: T.float32 = C[0]
+                    else:
+                        after: T.float32 = exact(output_scale)
+                    if block * ROWS + ty < tokens:
+                        for i in T.serial(T.truncdiv(vectors - tx + LANES - 1, LANES)):
+                            at: T.int32 = m * vectors + i * LANES + tx
+                            y: T.float32x4 = X[at] * G[i * LANES + tx] * T.Broadcast(factor, 4)
+                            if residual:
+                                y = y + R[at]
+                            Y[at] = y * T.Broadcast(after, 4)
 
     moved = 4 * tokens * width
     present = [(Parameter("X", bytes_moved=moved), True), (Parameter("G"), True), (Parameter("R", bytes_moved=moved), residual),
                (Parameter("C"), scaled_by_tensor), (Parameter("Y", written=True, bytes_moved=moved), True)]
-    return Kernel(name, func, (tokens, 1), tuple(parameter for parameter, wanted in present if wanted))
+    return Kernel(name, func, (ceil_div(tokens, ROWS), 1), tuple(parameter for parameter, wanted in present if wanted))

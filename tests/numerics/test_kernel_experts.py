@@ -67,8 +67,7 @@ def gated_bound(x: np.ndarray, weight: np.ndarray, numbers: np.ndarray, input_er
         own = weight[numbers[m, choice]]
         product, error = x[m:m + 1].astype(np.float64) @ own.T, tolerances.product(x[m:m + 1], own) + input_error[place]
         error = np.broadcast_to(error, product.shape)
-        (a, b), (error_a, error_b) = np.split(product, 2, axis=1), np.split(error, 2, axis=1)
-        rows.append(np.abs(b) * tolerances.gelu(a, error_a) + np.abs(twins.gelu(a)) * (error_b + tolerances.U * np.abs(b)))
+        rows.append(tolerances.after("gated", product, error))
     return np.concatenate(rows)
 
 

@@ -45,13 +45,7 @@ def check(gpu, tokens: int, rows: int, columns: int, format: str, length: int | 
     x = twins.int8_activations(x) if variant == PACKED else x
     product = twins.linear(x, weight)
     bound = tolerances.product(x, weight)
-    if epilogue == "gated":
-        (a, b), (error_a, error_b) = np.split(product, 2, axis=1), np.split(bound, 2, axis=1)
-        bound = np.abs(b) * tolerances.gelu(a, error_a) + np.abs(twins.gelu(a)) * (error_b + tolerances.U * np.abs(b))
-    elif epilogue == "gated_by":
-        bound = np.abs(other) * (tolerances.gelu(product, bound) + tolerances.U * np.abs(product))
-    elif epilogue == "softcap":
-        bound = tolerances.softcap(product, bound, CAP)
+    bound = tolerances.after(epilogue, product, bound, other, CAP)
     expected = twins.linear(x, weight, epilogue=epilogue, cap=CAP, other=other)
     assert_within(y[:length], expected[:length], bound[:length])
     return y

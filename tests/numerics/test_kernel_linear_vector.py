@@ -44,13 +44,7 @@ def check(gpu, rows: int, columns: int, format: str, source: VectorInput = Vecto
         assert (results["H"][columns:] == SENTINEL).all()
     product = twins.linear(into, weight)
     bound = tolerances.product(into, weight) + input_bound @ np.abs(weight).T
-    if epilogue == "gated":
-        (a, b), (error_a, error_b) = np.split(product, 2, axis=1), np.split(bound, 2, axis=1)
-        bound = np.abs(b) * tolerances.gelu(a, error_a) + np.abs(twins.gelu(a)) * (error_b + tolerances.U * np.abs(b))
-    elif epilogue == "gated_by":
-        bound = np.abs(other) * (tolerances.gelu(product, bound) + tolerances.U * np.abs(product))
-    elif epilogue == "softcap":
-        bound = tolerances.softcap(product, bound, CAP)
+    bound = tolerances.after(epilogue, product, bound, other, CAP)
     expected = twins.linear(into, weight, epilogue=epilogue, cap=CAP, other=other)
     assert_within(y[None, :rows], expected, bound)
     if peaks:

@@ -29,7 +29,7 @@ def check(gpu, tokens: int, width: int, residual: bool = False, input_scale: flo
     assert_within(out[: tokens * width].reshape(tokens, width), expected, bound)
 
 
-@pytest.mark.parametrize(("tokens", "width"), [(1, 4), (3, 100), (2, 256), (5, 640), (1, 2816)])
+@pytest.mark.parametrize(("tokens", "width"), [(1, 4), (3, 100), (2, 256), (5, 640), (8, 36), (1, 2816)])
 def test_rows_are_divided_by_their_root_mean_square(gpu, tokens, width):
     check(gpu, tokens, width)
 
