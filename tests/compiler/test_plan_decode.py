@@ -3,16 +3,15 @@ import pytest
 
 from compiler.plan_text import size
 from compiler.setup.folders import PROJECT
-from tests.compiler.test_plan_docs import table
+from tests.fixtures.doc_figures import assert_figures, table
 from tests.fixtures.real_configs import REAL_MODELS, mobile_plan, real_plan
 
 PAGE = PROJECT / "docs" / "performance.md"
-BEGIN, END = "<!-- figures: written by the test, from here -->", "<!-- figures: to here -->"
 HOW_TO_UPDATE = "update it with: python build.py test -- tests/compiler/test_plan_decode.py --update-docs"
 ON_THE_PAGE = ("gemma-4-e2b", "gemma-4-e4b", "gemma-4-26b-a4b")
 # GB/s: a laptop's shared memory; a fast laptop or a small GPU; Apple's M4 Max.
 BANDWIDTHS = (100, 273, 546)
-# What a GPU loses at the boundary of two launches that depend on each other, microseconds: the middle of 5 to 7, as published.
+# What a GPU loses at the boundary of two launches that depend on each other, microseconds: assumed, the middle of 5 to 7.
 LAUNCH_MICROSECONDS = 6
 MOVED = ("weight_bytes", "kv_bytes", "activation_bytes")
 
@@ -78,9 +77,4 @@ def figures() -> str:
 
 
 def test_the_page_holds_the_figures_of_plan(update_docs):
-    before, rest = PAGE.read_text(encoding="utf-8").split(BEGIN)
-    held, after = rest.split(END)
-    if update_docs:
-        held = f"\n\n{figures()}\n\n"
-        PAGE.write_text(before + BEGIN + held + END + after, encoding="utf-8")
-    assert held.strip() == figures(), f"{PAGE} is out of date; {HOW_TO_UPDATE}"
+    assert_figures(PAGE, figures(), update_docs, HOW_TO_UPDATE)

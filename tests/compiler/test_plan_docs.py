@@ -6,16 +6,11 @@ import pytest
 from compiler.plan_picture import draw_layers
 from compiler.plan_text import giga, size
 from compiler.setup.folders import PROJECT
+from tests.fixtures.doc_figures import assert_figures, table
 from tests.fixtures.real_configs import REAL_MODELS, real_plan
 
 DOCS = PROJECT / "docs"
-BEGIN, END = "<!-- figures: written by the test, from here -->", "<!-- figures: to here -->"
 HOW_TO_UPDATE = "update it with: python build.py test -- tests/compiler/test_plan_docs.py --update-docs"
-
-
-def table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def comparison(plans: list[dict]) -> str:
@@ -82,13 +77,7 @@ def test_the_picture_is_what_plan_draws(model, update_docs):
 
 
 def test_the_page_holds_the_figures_of_plan(update_docs):
-    path = DOCS / "models.md"
-    before, rest = path.read_text(encoding="utf-8").split(BEGIN)
-    held, after = rest.split(END)
-    if update_docs:
-        held = f"\n\n{figures()}\n\n"
-        path.write_text(before + BEGIN + held + END + after, encoding="utf-8")
-    assert held.strip() == figures(), f"{path} is out of date; {HOW_TO_UPDATE}"
+    assert_figures(DOCS / "models.md", figures(), update_docs, HOW_TO_UPDATE)
 
 
 @pytest.mark.parametrize("model", REAL_MODELS)
