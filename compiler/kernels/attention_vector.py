@@ -16,7 +16,7 @@ from ..state import STATE
 from .kernel import TILE, Kernel, Parameter, ceil_div, exact, number_name
 from .position import end_position, slot_of
 from .rope import DIGIT, rotate
-from .workgroup_sum import workgroup_sum
+from .workgroup_sum import sum_of_squares, workgroup_sum
 
 THREADS = 64
 ROWS = 4
@@ -63,7 +63,7 @@ def attention_vector(heads: int, kv_heads: int, head_size: int, width: int, q_of
     reach = window or 2**30
     appends = own is not None
     k_norm, v_norm = appends and own.k_norm, appends and own.v_norm
-    turn, total = rotate(head_size), workgroup_sum(THREADS)
+    turn, total, add_squares = rotate(head_size), workgroup_sum(THREADS), sum_of_squares(vectors, THREADS)
     name = (f"attention_vector_h{heads}_{kv_heads}_d{head_size}_x{width}_q{q_offset}_slots{slots}" + (f"_ring{ring}" if ring else "")
             + (f"_window{window}" if window else "") + f"_{number_name('scale', scale)}_" + (number_name("eps", eps) if q_norm or k_norm or v_norm else "plain")
             + ("_qnorm" if q_norm else "") + (f"_{own.name}" if appends else ""))
@@ -82,13 +82,8 @@ def attention_vector(heads: int, kv_heads: int, head_size: int, width: int, q_of
 
     @T.inline
     def inverse_rms(X, start, partial, out, tx):
-        square = T.alloc_buffer((1,), "float32", scope="local")
-        square[0] = T.float32(0)
-        for i in T.serial(T.truncdiv(vectors - tx + THREADS - 1, THREADS)):
-            x: T.float32x4 = X[start + i * THREADS + tx]
-            square[0] = square[0] + T.call_pure_extern("float32", "dot", x, x)
-        total(partial, square[0], square, tx)
-        out[0] = T.float32(1) / T.sqrt(square[0] / T.float32(head_size) + exact(eps))
+        add_squares(X, start, partial, 0, out, tx)
+        out[0] = T.float32(1) / T.sqrt(out[0] / T.float32(head_size) + exact(eps))
 
     @T.inline
     def turned_head(X, G, TABLE, start, normed, gain, factor, position, into, place, tx):
@@ -141,7 +136,7 @@ def attention_vector(heads: int, kv_heads: int, head_size: int, width: int, q_of
             product[0] = T.float32(0)
             for i in T.serial(T.truncdiv(vectors - tx + THREADS - 1, THREADS)):
                 product[0] = product[0] + T.call_pure_extern("float32", "dot", queries[r * vectors + i * THREADS + tx], own_key[i * THREADS + tx])
-            total(partial, product[0], product, tx)
+            total(partial, 0, product[0], product, tx)
             peak[r] = product[0]
             mass[r] = T.float32(1)
             for i in T.unroll(columns_a_thread):

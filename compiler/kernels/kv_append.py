@@ -9,7 +9,7 @@ from ..state import STATE
 from .kernel import TILE, Kernel, Parameter, exact, number_name
 from .position import row_position, slot_of
 from .rope import DIGIT, rotate
-from .workgroup_sum import workgroup_sum
+from .workgroup_sum import sum_of_squares
 
 THREADS = 64
 
@@ -23,18 +23,14 @@ def kv_append_kernel(tokens: int, kv_heads: int, head_size: int, stride: int, k_
     the state's `length` write nothing.
     """
     vectors, half = head_size // 4, head_size // 8
-    turn, total = rotate(head_size), workgroup_sum(THREADS)
+    turn, add_squares = rotate(head_size), sum_of_squares(vectors, THREADS)
     name = (f"kv_append_m{tokens}_h{kv_heads}_d{head_size}_s{stride}_k{k_offset}_v{v_offset}"
             + (f"_ring{ring}" if ring else "") + ("_knorm" if k_norm else "") + ("_vnorm" if v_norm else "")
             + (f"_{number_name('eps', eps)}" if k_norm or v_norm else ""))
 
     @T.inline
     def inverse_rms(X, start, partial, tx, out):
-        square: T.float32 = T.float32(0)
-        for i in T.serial(T.truncdiv(vectors - tx + THREADS - 1, THREADS)):
-            x: T.float32x4 = X[start + i * THREADS + tx]
-            square = square + T.call_pure_extern("float32", "dot", x, x)
-        total(partial, square, out, tx)
+        add_squares(X, start, partial, 0, out, tx)
         out[0] = T.float32(1) / T.sqrt(out[0] / T.float32(head_size) + exact(eps))
 
     @T.jit

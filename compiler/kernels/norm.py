@@ -2,9 +2,9 @@
 from tvm.script import tirx as T
 
 from .kernel import Kernel, Parameter, ceil_div, exact, number_name
+from .workgroup_sum import LANES, sum_of_squares
 
-# Threads a row: few, since each adds up what all of them have.
-LANES = 16
+# LANES threads a row: few, since each adds up what all of them have.
 ROWS = 4
 
 
@@ -16,6 +16,7 @@ def norm_kernel(tokens: int, width: int, eps: float, residual: bool = False, inp
     of a parameter C. All float32; K is a multiple of 4.
     """
     vectors, rows = width // 4, min(ROWS, tokens)
+    add_squares = sum_of_squares(vectors, LANES)
     scaled_by_tensor = output_scale == "tensor"
     name = f"norm_m{tokens}_k{width}_{number_name('eps', eps)}" + ("_residual" if residual else "")
     name += f"_{number_name('in', input_scale)}" if input_scale != 1.0 else ""
@@ -33,20 +34,13 @@ def norm_kernel(tokens: int, width: int, eps: float, residual: bool = False, inp
             for ty in T.thread_binding(rows, thread="threadIdx.y"):
                 for tx in T.thread_binding(LANES, thread="threadIdx.x"):
                     partial = T.alloc_buffer((rows * LANES,), "float32", scope="shared")
+                    square = T.alloc_buffer((1,), "float32", scope="local")
                     # Rows that pad the last workgroup norm the last row once more, so that all threads meet at the barrier.
                     m: T.int32 = T.min(block * ROWS + ty, tokens - 1)
-                    total: T.float32 = T.float32(0)
-                    for i in T.serial(T.truncdiv(vectors - tx + LANES - 1, LANES)):
-                        x: T.float32x4 = X[m * vectors + i * LANES + tx]
-                        total = total + T.call_pure_extern("float32", "dot", x, x)
-                    partial[ty * LANES + tx] = total
-                    T.tvm_storage_sync("shared")
-                    total = T.float32(0)
-                    for i in T.serial(LANES):
-                        total = total + partial[ty * LANES + i]
+                    add_squares(X, m * vectors, partial, ty * LANES, square, tx)
                     # The scale of the input is folded in: c x / sqrt(c^2 mean(x^2) + eps).
                     factor: T.float32 = exact(input_scale) / T.sqrt(
-                        exact(input_scale * input_scale / width) * total + exact(eps))
+                        exact(input_scale * input_scale / width) * square[0] + exact(eps))
                     if scaled_by_tensor:
                         after: T.float32 = C[0]
                     else:

@@ -7,9 +7,9 @@ from ..state import STATE
 from .kernel import Kernel, Parameter, exact, number_name
 from .position import row_position
 from .rope import DIGIT, rotate
+from .workgroup_sum import LANES, sum_of_squares
 
-# Threads a head: few, since each adds up what all of them have.
-LANES = 16
+# LANES threads a head: few, since each adds up what all of them have.
 HEADS_A_WORKGROUP = 4
 
 
@@ -20,7 +20,7 @@ def rotate_queries_kernel(tokens: int, heads: int, head_size: int, stride: int, 
     """
     vectors, half = head_size // 4, head_size // 8
     slices = gcd(heads, HEADS_A_WORKGROUP)
-    turn = rotate(head_size)
+    turn, add_squares = rotate(head_size), sum_of_squares(vectors, LANES)
     name = (f"rotate_queries_m{tokens}_h{heads}_d{head_size}_s{stride}_q{q_offset}_{number_name('scale', scale)}_"
             + (number_name("eps", eps) if q_norm else "plain"))
 
@@ -34,6 +34,7 @@ def rotate_queries_kernel(tokens: int, heads: int, head_size: int, stride: int, 
                 for ty in T.thread_binding(slices, thread="threadIdx.y"):
                     for tx in T.thread_binding(LANES, thread="threadIdx.x"):
                         partial = T.alloc_buffer((slices * LANES,), "float32", scope="shared")
+                        square = T.alloc_buffer((1,), "float32", scope="local")
                         turned = T.alloc_buffer((2,), "float32x4", scope="local")
                         if m < STATE_WORDS[STATE["length"]]:
                             head: T.int32 = block * slices + ty
@@ -41,16 +42,8 @@ def rotate_queries_kernel(tokens: int, heads: int, head_size: int, stride: int, 
                             position: T.int32 = row_position(STATE_WORDS, m)
                             factor: T.float32 = exact(scale)
                             if q_norm:
-                                total: T.float32 = T.float32(0)
-                                for i in T.serial(T.truncdiv(vectors - tx + LANES - 1, LANES)):
-                                    x: T.float32x4 = X[start + i * LANES + tx]
-                                    total = total + T.call_pure_extern("float32", "dot", x, x)
-                                partial[ty * LANES + tx] = total
-                                T.tvm_storage_sync("shared")
-                                total = T.float32(0)
-                                for i in T.serial(LANES):
-                                    total = total + partial[ty * LANES + i]
-                                factor = factor / T.sqrt(total / T.float32(head_size) + exact(eps))
+                                add_squares(X, start, partial, ty * LANES, square, tx)
+                                factor = factor / T.sqrt(square[0] / T.float32(head_size) + exact(eps))
                             for i in T.serial(T.truncdiv(half - tx + LANES - 1, LANES)):
                                 at: T.int32 = i * LANES + tx
                                 low: T.float32x4 = X[start + at] * T.Broadcast(factor, 4)

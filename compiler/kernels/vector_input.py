@@ -106,7 +106,7 @@ class StagedInput:
                 if i * threads + thread < vectors:
                     x: T.float32x4 = vector(i * threads + thread)
                     square[0] = square[0] + T.call_pure_extern("float32", "dot", x, x)
-            total(partial, square[0], square, thread)
+            total(partial, 0, square[0], square, thread)
             factors[step] = T.float32(1) / T.sqrt(square[0] / T.float32(self.columns) + exact(eps))
 
         @T.inline
