@@ -9,13 +9,14 @@ from tvm.script import tirx as T
 
 from ..state import STATE
 from .attention_vector import MASKED
-from .kernel import TILE, Kernel, Parameter, ceil_div
-from .position import end_position, row_position, slot_of
+from .kernel import ANY_EXTENT, TILE, Kernel, Parameter, ceil_div
+from .position import end_position, last_row, row_position, slot_of
 
 ROWS_A_THREAD = 8
 SLICES = 2
 KEYS_A_THREAD = 4
 ROWS = ROWS_A_THREAD * SLICES
+MOST_BLOCKS = STATE["tokens"] - STATE["blocks"]
 KEYS = KEYS_A_THREAD * TILE
 
 
@@ -31,16 +32,16 @@ def attention_matrix(tokens: int, heads: int, kv_heads: int, head_size: int, slo
     tiles = ceil_div(tokens * group, ROWS)
     columns = ceil_div(vectors, TILE)
     reach = window or 2**30
-    name = (f"attention_matrix_m{tokens}_h{heads}_{kv_heads}_d{head_size}" + (f"_ring{ring}" if ring else "")
+    name = (f"attention_matrix_h{heads}_{kv_heads}_d{head_size}" + (f"_ring{ring}" if ring else "")
             + (f"_window{window}" if window else "") + ("_blocks" if blocks else ""))
 
-    def row_token(row):
+    def row_token(state, row):
         """Token of a row, held inside the chunk for the rows that pad the last tile."""
-        return T.min(tokens - 1, row // group)
+        return T.min(last_row(state), row // group)
 
     def block_of(state, at):
         """Number of the image that a position of this step belongs to; of an earlier position, some number of no meaning."""
-        return state[STATE["blocks"] + T.max(0, T.min(at - state[STATE["position"]], tokens - 1))]
+        return state[STATE["blocks"] + T.max(0, T.min(at - state[STATE["position"]], MOST_BLOCKS - 1))]
 
     @T.inline
     def score(Q, K, STATE_WORDS, starts, sums, row0, key0, head, last, tx):
@@ -65,7 +66,7 @@ def attention_matrix(tokens: int, heads: int, kv_heads: int, head_size: int, slo
         for j in T.unroll(KEYS_A_THREAD):
             at: T.int32 = key0 + j * TILE + tx
             for r in T.unroll(ROWS_A_THREAD):
-                query: T.int32 = row_position(STATE_WORDS, row_token(row0 + r))
+                query: T.int32 = row_position(STATE_WORDS, row_token(STATE_WORDS, row0 + r))
                 limit: T.int32 = T.min(query, last)
                 if blocks:
                     # Text has number 0, which no key may share.
@@ -134,11 +135,11 @@ def attention_matrix(tokens: int, heads: int, kv_heads: int, head_size: int, slo
                         acc[at] = acc[at] + T.call_pure_extern("float32", "dot", turned[T.Ramp(c * 4, 1, 4)], w[r])
 
     @T.jit
-    def func(Q: T.Buffer((tokens * heads * vectors,), "float32x4"), STATE_WORDS: T.Buffer((STATE["tokens"],), "int32"),
+    def func(Q: T.Buffer((ANY_EXTENT * heads * vectors,), "float32x4"), STATE_WORDS: T.Buffer((STATE["tokens"],), "int32"),
              K: T.Buffer((slots * kv_heads * vectors,), "float32x4"), V: T.Buffer((slots * kv_heads * vectors,), "float32x4"),
-             Y: T.Buffer((tokens * heads * vectors,), "float32x4")):
+             Y: T.Buffer((ANY_EXTENT * heads * vectors,), "float32x4")):
         T.func_attr({"global_symbol": name, "tirx.noalias": True})
-        for tile in T.thread_binding(tiles, thread="blockIdx.x"):
+        for tile in T.thread_binding(ANY_EXTENT, thread="blockIdx.x"):
             for head in T.thread_binding(kv_heads, thread="blockIdx.y"):
                 for ty in T.thread_binding(SLICES, thread="threadIdx.y"):
                     for tx in T.thread_binding(TILE, thread="threadIdx.x"):
@@ -150,12 +151,12 @@ def attention_matrix(tokens: int, heads: int, kv_heads: int, head_size: int, slo
                         starts = T.alloc_buffer((ROWS_A_THREAD,), "int32", scope="local")
                         sums = T.alloc_buffer((ROWS_A_THREAD * KEYS_A_THREAD,), "float32", scope="local")
                         acc = T.alloc_buffer((ROWS_A_THREAD * columns * 4,), "float32", scope="local")
-                        if row_token(tile * ROWS) < STATE_WORDS[STATE["length"]]:
+                        if tile * ROWS < STATE_WORDS[STATE["length"]] * group:
                             thread: T.int32 = ty * TILE + tx
                             row0: T.int32 = ty * ROWS_A_THREAD
                             for r in T.unroll(ROWS_A_THREAD):
                                 row: T.int32 = tile * ROWS + row0 + r
-                                starts[r] = (row_token(row) * heads + head * group + row % group) * vectors
+                                starts[r] = (row_token(STATE_WORDS, row) * heads + head * group + row % group) * vectors
                             for i in T.unroll(ROWS_A_THREAD * columns * 4):
                                 acc[i] = T.float32(0)
                             if thread < ROWS:
@@ -163,8 +164,8 @@ def attention_matrix(tokens: int, heads: int, kv_heads: int, head_size: int, slo
                                 mass[thread] = T.float32(0)
                             end: T.int32 = end_position(STATE_WORDS)
                             # The last position that a row of this tile can see, and the first, moved to the start of a tile of keys.
-                            last: T.int32 = end if blocks else T.min(end, row_position(STATE_WORDS, row_token(tile * ROWS + ROWS - 1)))
-                            oldest: T.int32 = T.max(0, row_position(STATE_WORDS, row_token(tile * ROWS)) - (reach - 1))
+                            last: T.int32 = end if blocks else T.min(end, row_position(STATE_WORDS, row_token(STATE_WORDS, tile * ROWS + ROWS - 1)))
+                            oldest: T.int32 = T.max(0, row_position(STATE_WORDS, tile * ROWS // group) - (reach - 1))
                             first: T.int32 = oldest // TILE * TILE
                             for step in T.serial(T.truncdiv(last - first + KEYS, KEYS)):
                                 key0: T.int32 = first + step * KEYS
@@ -175,7 +176,7 @@ def attention_matrix(tokens: int, heads: int, kv_heads: int, head_size: int, slo
                             T.tvm_storage_sync("shared")
                             for r in T.unroll(ROWS_A_THREAD):
                                 for i in T.unroll(columns):
-                                    if tile * ROWS + row0 + r < tokens * group and i * TILE + tx < vectors:
+                                    if tile * ROWS + row0 + r < STATE_WORDS[STATE["length"]] * group and i * TILE + tx < vectors:
                                         Y[starts[r] + i * TILE + tx] = acc[T.Ramp((r * columns + i) * 4, 1, 4)] / T.Broadcast(mass[row0 + r], 4)
 
     moved = 4 * tokens * heads * head_size

@@ -4,7 +4,7 @@ from tvm.script import tirx as T
 from ..quantize.format import TABLE_TILE_ROWS
 from ..state import STATE
 from .dequantize import WeightLayout, expand_vector, load_scale
-from .kernel import TILE, Kernel, Parameter, ceil_div, exact, number_name
+from .kernel import ANY_EXTENT, TILE, Kernel, Parameter, ceil_div, exact, number_name
 
 THREADS = 64
 PART_WORDS = 3
@@ -23,7 +23,7 @@ def embed_kernel(tokens: int, vocabulary: int, width: int, format: str, scale: f
     vectors = layout.values_per_unit // 4
     blocks = ceil_div(layout.units, THREADS)
     kind = "embed_table" if table else "embed"
-    name = f"{kind}_{format}_m{tokens}_v{vocabulary}_k{width}_{number_name('scale', scale)}"
+    name = f"{kind}_{format}_v{vocabulary}_k{width}_{number_name('scale', scale)}"
 
     def place_of(part, token):
         """The token's row in W; outside 0 ... rows_here - 1 where it is not there."""
@@ -36,11 +36,11 @@ def embed_kernel(tokens: int, vocabulary: int, width: int, format: str, scale: f
 
     @T.jit
     def func(W: T.Buffer((layout.data_units,), "uint32x4"), S: T.Buffer((layout.scale_total,), "uint32"),
-             PART: T.Buffer((PART_WORDS,), "int32"), STATE_WORDS: T.Buffer((STATE["tokens"] + tokens,), "int32"),
-             Y: T.Buffer((tokens * width // 4,), "float32x4")):
+             PART: T.Buffer((PART_WORDS,), "int32"), STATE_WORDS: T.Buffer((STATE["tokens"] + ANY_EXTENT,), "int32"),
+             Y: T.Buffer((ANY_EXTENT * width // 4,), "float32x4")):
         T.func_attr({"global_symbol": name, "tirx.noalias": True})
         for bx in T.thread_binding(blocks, thread="blockIdx.x"):
-            for m in T.thread_binding(tokens, thread="blockIdx.y"):
+            for m in T.thread_binding(ANY_EXTENT, thread="blockIdx.y"):
                 for tx in T.thread_binding(THREADS, thread="threadIdx.x"):
                     unit: T.int32 = bx * THREADS + tx
                     row: T.int32 = place_of(PART, STATE_WORDS[STATE["tokens"] + m])
@@ -71,10 +71,10 @@ def last_row_kernel(tokens: int, width: int) -> Kernel:
     """Y[K] = X[length - 1]: the row of the chunk's last token that counts. Float32, K a multiple of 4."""
     vectors = width // 4
     blocks = ceil_div(vectors, THREADS)
-    name = f"last_row_m{tokens}_k{width}"
+    name = f"last_row_k{width}"
 
     @T.jit
-    def func(X: T.Buffer((tokens * vectors,), "float32x4"), STATE_WORDS: T.Buffer((STATE["tokens"],), "int32"),
+    def func(X: T.Buffer((ANY_EXTENT * vectors,), "float32x4"), STATE_WORDS: T.Buffer((STATE["tokens"],), "int32"),
              Y: T.Buffer((vectors,), "float32x4")):
         T.func_attr({"global_symbol": name, "tirx.noalias": True})
         for bx in T.thread_binding(blocks, thread="blockIdx.x"):

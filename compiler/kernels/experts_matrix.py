@@ -7,7 +7,7 @@ from tvm.script import tirx as T
 
 from .experts_packed import experts_packed
 from .experts_product import ExpertsProduct
-from .kernel import SUBGROUPS, TILE, Kernel, Parameter, ceil_div
+from .kernel import ANY_EXTENT, SUBGROUPS, TILE, Kernel, Parameter, ceil_div
 from .linear_matrix import PLAIN, QUADS
 from .matrix_product import MatrixShape
 from .matrix_tile import multiply_step, place_in_quad, steps
@@ -65,14 +65,14 @@ def weighted_sum_kernel(tokens: int, chosen: int, width: int) -> Kernel:
     """Y[M, K] = sum over a token's choices of weight * X[choice]; X [M * chosen, K], weights from ROUTE. Float32."""
     vectors = width // 4
     threads = 64
-    name = f"experts_weighted_sum_m{tokens}_top{chosen}_k{width}"
+    name = f"experts_weighted_sum_top{chosen}_k{width}"
 
     @T.jit
-    def func(X: T.Buffer((tokens * chosen * vectors,), "float32x4"), ROUTE: T.Buffer((tokens * 2 * chosen,), "float32"),
-             Y: T.Buffer((tokens * vectors,), "float32x4")):
+    def func(X: T.Buffer((ANY_EXTENT * chosen * vectors,), "float32x4"), ROUTE: T.Buffer((ANY_EXTENT * 2 * chosen,), "float32"),
+             Y: T.Buffer((ANY_EXTENT * vectors,), "float32x4")):
         T.func_attr({"global_symbol": name, "tirx.noalias": True})
         for bx in T.thread_binding(ceil_div(vectors, threads), thread="blockIdx.x"):
-            for m in T.thread_binding(tokens, thread="blockIdx.y"):
+            for m in T.thread_binding(ANY_EXTENT, thread="blockIdx.y"):
                 for tx in T.thread_binding(threads, thread="threadIdx.x"):
                     if bx * threads + tx < vectors:
                         total: T.float32x4 = T.Broadcast(T.float32(0), 4)

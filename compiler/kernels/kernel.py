@@ -12,6 +12,9 @@ TILE = TILE_ROWS
 # WebGPU's default limits, which every adapter offers; kernels stay inside them.
 MAX_THREADS = 256
 MAX_SHARED_BYTES = 16384
+# Extent of the grid's axis along a chunk, as the code sees it. A launch says how many workgroups there really are, so that chunks of all
+# sizes share one shader.
+ANY_EXTENT = 65535
 # What a variant may require, with the directive that its shader starts with: features of the device, and one of the language.
 SUBGROUPS = "subgroups"
 HALF = "shader-f16"

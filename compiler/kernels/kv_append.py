@@ -6,7 +6,7 @@ key a thread; values lie slot after slot, because it reads a slot's values with 
 from tvm.script import tirx as T
 
 from ..state import STATE
-from .kernel import TILE, Kernel, Parameter, exact, number_name
+from .kernel import ANY_EXTENT, TILE, Kernel, Parameter, exact, number_name
 from .position import row_position, slot_of
 from .rope import DIGIT, rotate
 from .workgroup_sum import sum_of_squares
@@ -24,7 +24,7 @@ def kv_append_kernel(tokens: int, kv_heads: int, head_size: int, stride: int, k_
     """
     vectors, half = head_size // 4, head_size // 8
     turn, add_squares = rotate(head_size), sum_of_squares(vectors, THREADS)
-    name = (f"kv_append_m{tokens}_h{kv_heads}_d{head_size}_s{stride}_k{k_offset}_v{v_offset}"
+    name = (f"kv_append_h{kv_heads}_d{head_size}_s{stride}_k{k_offset}_v{v_offset}"
             + (f"_ring{ring}" if ring else "") + ("_knorm" if k_norm else "") + ("_vnorm" if v_norm else "")
             + (f"_{number_name('eps', eps)}" if k_norm or v_norm else ""))
 
@@ -34,11 +34,11 @@ def kv_append_kernel(tokens: int, kv_heads: int, head_size: int, stride: int, k_
         out[0] = T.float32(1) / T.sqrt(out[0] / T.float32(head_size) + exact(eps))
 
     @T.jit
-    def func(X: T.Buffer((tokens * stride // 4,), "float32x4"), G: T.Buffer((vectors,), "float32x4"),
+    def func(X: T.Buffer((ANY_EXTENT * stride // 4,), "float32x4"), G: T.Buffer((vectors,), "float32x4"),
              TABLE: T.Buffer((2 * DIGIT * vectors,), "float32x4"), STATE_WORDS: T.Buffer((STATE["tokens"],), "int32"),
              K: T.Buffer((slots * kv_heads * vectors,), "float32x4"), V: T.Buffer((slots * kv_heads * vectors,), "float32x4")):
         T.func_attr({"global_symbol": name, "tirx.noalias": True})
-        for m in T.thread_binding(tokens, thread="blockIdx.x"):
+        for m in T.thread_binding(ANY_EXTENT, thread="blockIdx.x"):
             for head in T.thread_binding(kv_heads, thread="blockIdx.y"):
                 for tx in T.thread_binding(THREADS, thread="threadIdx.x"):
                     partial = T.alloc_buffer((THREADS,), "float32", scope="shared")

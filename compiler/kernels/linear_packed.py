@@ -5,10 +5,11 @@ The numbers differ a little from the float form: activations are rounded to int8
 from tvm.script import tirx as T
 
 from ..state import STATE
-from .kernel import PACKED, TILE, Kernel
+from .kernel import ANY_EXTENT, PACKED, TILE, Kernel
 from .linear_common import row_of
 from .matrix_product import MatrixProduct, MatrixShape
 from .packed_tile import STAGE_GROUPS, multiply_stage, quantize_stage, stages
+from .position import last_row
 
 SHAPE = MatrixShape(rows=4, tokens=8, slices=4)
 
@@ -20,16 +21,16 @@ def linear_packed(product: MatrixProduct) -> Kernel:
     slots, tile_tokens = products * shape.row_tiles(product.rows, products), shape.tile_tokens
     row_at = row_of(product.rows, slots // products, products)
     quantize, multiply = quantize_stage(layout, tile_tokens, TILE * shape.slices, rounding), multiply_stage(layout, slots, shape.tokens)
-    store, grid, name = product.store(shape), product.grid(shape), product.name("linear_packed", shape)
+    store, grid, name = product.store(shape), product.grid(shape), product.name(f"linear_packed_m{tokens}", shape)
 
     @T.jit
     def func(W: T.Buffer((layout.data_units,), "uint32x4"), S: T.Buffer((layout.scale_total,), "uint32"),
-             A: T.Buffer((product.step_words,), "float32"), X: T.Buffer((tokens * product.x_stride // 4,), "float32x4"),
-             E: T.Buffer((max(1, tokens * product.other_stride),), "float32"), PLACE: T.Buffer((1,), "int32"),
-             STATE_WORDS: T.Buffer((STATE["tokens"],), "int32"), Y: T.Buffer((tokens * product.rows,), "float32")):
+             A: T.Buffer((product.step_words,), "float32"), X: T.Buffer((product.tokens * product.x_stride // 4,), "float32x4"),
+             E: T.Buffer((max(1, product.tokens * product.other_stride),), "float32"), PLACE: T.Buffer((1,), "int32"),
+             STATE_WORDS: T.Buffer((STATE["tokens"],), "int32"), Y: T.Buffer((product.tokens * product.rows,), "float32")):
         T.func_attr({"global_symbol": name, "tirx.noalias": True})
         for bx in T.thread_binding(grid[0], thread="blockIdx.x"):
-            for by in T.thread_binding(grid[1], thread="blockIdx.y"):
+            for by in T.thread_binding(ANY_EXTENT, thread="blockIdx.y"):
                 for ty in T.thread_binding(shape.slices, thread="threadIdx.y"):
                     for tx in T.thread_binding(TILE, thread="threadIdx.x"):
                         words = T.alloc_buffer((tile_tokens * STAGE_GROUPS * 2,), "uint32x4", scope="shared")
@@ -45,9 +46,9 @@ def linear_packed(product: MatrixProduct) -> Kernel:
                             for stage in T.serial(stages(layout)):
                                 T.tvm_storage_sync("shared")
                                 quantize(A, X, words, sizes, stage, ty * TILE + tx, lambda token: (
-                                    T.min(by * tile_tokens + token, tokens - 1) * product.x_stride + product.x_offset) // 4)
+                                    T.min(by * tile_tokens + token, last_row(STATE_WORDS)) * product.x_stride + product.x_offset) // 4)
                                 T.tvm_storage_sync("shared")
                                 multiply(W, S, words, sizes, acc, lambda slot: row_at(bx, slot) + tx, ty * shape.tokens, stage)
-                            store(A, E, PLACE, Y, acc, steps, bx, tx, by * tile_tokens + ty * shape.tokens, row_at)
+                            store(A, E, PLACE, Y, acc, steps, bx, tx, by * tile_tokens + ty * shape.tokens, STATE_WORDS[STATE["length"]], row_at)
 
     return Kernel(name, func, grid, product.parameters, product.multiply_accumulates, requires=(PACKED,), exact=False)

@@ -86,25 +86,25 @@ class MatrixProduct:
 
     def name(self, kind: str, shape: MatrixShape) -> str:
         """A name that holds all that shapes the code."""
-        return linear_name(f"{kind}_m{self.tokens}", self.rows, self.columns, self.format, self.epilogue, self.cap, self.rounding,
+        return linear_name(kind, self.rows, self.columns, self.format, self.epilogue, self.cap, self.rounding,
                            stride=0 if self.x_stride == self.columns else self.x_stride, x=self.x_offset, other=self.other_stride) + f"_{shape.name}"
 
     def grid(self, shape: MatrixShape) -> tuple[int, int]:
         return (ceil_div(self.rows, TILE * shape.row_tiles(self.rows, self.products)), ceil_div(self.tokens, shape.tile_tokens))
 
     def store(self, shape: MatrixShape):
-        """Inline (A, E, PLACE, Y, acc, steps, block, tx, token0, row_at): what a thread's sums become, rows beyond N and tokens beyond
-        M left out.
+        """Inline (A, E, PLACE, Y, acc, steps, block, tx, token0, length, row_at): what a thread's sums become, rows beyond N and tokens beyond
+        `length` left out.
 
         acc: local float32, slot * shape.tokens + t; slots go tile by tile, with two products gate before up. steps: local
         float32 by slot, the step of the slot's input. row_at: Python function (block, slot) -> row of W at place 0 of the tile.
         """
         row_tiles, products, tokens = shape.row_tiles(self.rows, self.products), self.products, shape.tokens
         rows, rounding, epilogue, cap, other_stride = self.rows, self.rounding, self.epilogue, self.cap, self.other_stride
-        slots, chunk = products * row_tiles, self.tokens
+        slots = products * row_tiles
 
         @T.inline
-        def store(A, E, PLACE, Y, acc, steps, block, tx, token0, row_at):
+        def store(A, E, PLACE, Y, acc, steps, block, tx, token0, length, row_at):
             if rounding is not None:
                 for i in T.unroll(slots):
                     size: T.float32 = step_size(steps[i])
@@ -115,7 +115,7 @@ class MatrixProduct:
                 for i in T.unroll(row_tiles):
                     m: T.int32 = token0 + t
                     row: T.int32 = (block * row_tiles + i) * TILE + tx
-                    if row < rows and m < chunk:
+                    if row < rows and m < length:
                         y = T.meta_var(acc[i * products * tokens + t])
                         if epilogue == "gated":
                             Y[m * rows + row] = gelu(y) * acc[(i * products + 1) * tokens + t]

@@ -1,7 +1,7 @@
 """RMS norm over rows, alone or with the residual that Gemma adds after it."""
 from tvm.script import tirx as T
 
-from .kernel import Kernel, Parameter, ceil_div, exact, number_name
+from .kernel import ANY_EXTENT, Kernel, Parameter, ceil_div, exact, number_name
 from .workgroup_sum import LANES, sum_of_squares
 
 # LANES threads a row: few, since each adds up what all of them have.
@@ -18,7 +18,9 @@ def norm_kernel(tokens: int, width: int, eps: float, residual: bool = False, inp
     vectors, rows = width // 4, min(ROWS, tokens)
     add_squares = sum_of_squares(vectors, LANES)
     scaled_by_tensor = output_scale == "tensor"
-    name = f"norm_m{tokens}_k{width}_{number_name('eps', eps)}" + ("_residual" if residual else "")
+    # Whole workgroups need no look at how many rows there are, and so one shader serves all numbers of them.
+    whole = tokens % ROWS == 0
+    name = f"norm{'' if whole else f'_m{tokens}'}_k{width}_{number_name('eps', eps)}" + ("_residual" if residual else "")
     name += f"_{number_name('in', input_scale)}" if input_scale != 1.0 else ""
     if scaled_by_tensor:
         name += "_scaled"
@@ -26,17 +28,17 @@ def norm_kernel(tokens: int, width: int, eps: float, residual: bool = False, inp
         name += f"_{number_name('out', output_scale)}"
 
     @T.jit
-    def func(X: T.Buffer((tokens * vectors,), "float32x4"), G: T.Buffer((vectors,), "float32x4"),
-             R: T.Buffer((tokens * vectors,), "float32x4"), C: T.Buffer((1,), "float32"),
-             Y: T.Buffer((tokens * vectors,), "float32x4")):
+    def func(X: T.Buffer((ANY_EXTENT * vectors,), "float32x4"), G: T.Buffer((vectors,), "float32x4"),
+             R: T.Buffer((ANY_EXTENT * vectors,), "float32x4"), C: T.Buffer((1,), "float32"),
+             Y: T.Buffer((ANY_EXTENT * vectors,), "float32x4")):
         T.func_attr({"global_symbol": name, "tirx.noalias": True})
-        for block in T.thread_binding(ceil_div(tokens, ROWS), thread="blockIdx.x"):
+        for block in T.thread_binding(ANY_EXTENT, thread="blockIdx.x"):
             for ty in T.thread_binding(rows, thread="threadIdx.y"):
                 for tx in T.thread_binding(LANES, thread="threadIdx.x"):
                     partial = T.alloc_buffer((rows * LANES,), "float32", scope="shared")
                     square = T.alloc_buffer((1,), "float32", scope="local")
                     # Rows that pad the last workgroup norm the last row once more, so that all threads meet at the barrier.
-                    m: T.int32 = T.min(block * ROWS + ty, tokens - 1)
+                    m: T.int32 = block * ROWS + ty if whole else T.min(block * ROWS + ty, tokens - 1)
                     add_squares(X, m * vectors, partial, ty * LANES, square, tx)
                     # The scale of the input is folded in: c x / sqrt(c^2 mean(x^2) + eps).
                     factor: T.float32 = exact(input_scale) / T.sqrt(
@@ -45,7 +47,7 @@ def norm_kernel(tokens: int, width: int, eps: float, residual: bool = False, inp
                         after: T.float32 = C[0]
                     else:
                         after: T.float32 = exact(output_scale)
-                    if block * ROWS + ty < tokens:
+                    if whole or block * ROWS + ty < tokens:
                         for i in T.serial(T.truncdiv(vectors - tx + LANES - 1, LANES)):
                             at: T.int32 = m * vectors + i * LANES + tx
                             y: T.float32x4 = X[at] * G[i * LANES + tx] * T.Broadcast(factor, 4)

@@ -4,7 +4,7 @@ from math import gcd
 from tvm.script import tirx as T
 
 from ..state import STATE
-from .kernel import Kernel, Parameter, exact, number_name
+from .kernel import ANY_EXTENT, Kernel, Parameter, exact, number_name
 from .position import row_position
 from .rope import DIGIT, rotate
 from .workgroup_sum import LANES, sum_of_squares
@@ -21,15 +21,15 @@ def rotate_queries_kernel(tokens: int, heads: int, head_size: int, stride: int, 
     vectors, half = head_size // 4, head_size // 8
     slices = gcd(heads, HEADS_A_WORKGROUP)
     turn, add_squares = rotate(head_size), sum_of_squares(vectors, LANES)
-    name = (f"rotate_queries_m{tokens}_h{heads}_d{head_size}_s{stride}_q{q_offset}_{number_name('scale', scale)}_"
+    name = (f"rotate_queries_h{heads}_d{head_size}_s{stride}_q{q_offset}_{number_name('scale', scale)}_"
             + (number_name("eps", eps) if q_norm else "plain"))
 
     @T.jit
-    def func(X: T.Buffer((tokens * stride // 4,), "float32x4"), G: T.Buffer((vectors,), "float32x4"),
+    def func(X: T.Buffer((ANY_EXTENT * stride // 4,), "float32x4"), G: T.Buffer((vectors,), "float32x4"),
              TABLE: T.Buffer((2 * DIGIT * vectors,), "float32x4"), STATE_WORDS: T.Buffer((STATE["tokens"],), "int32"),
-             Y: T.Buffer((tokens * heads * vectors,), "float32x4")):
+             Y: T.Buffer((ANY_EXTENT * heads * vectors,), "float32x4")):
         T.func_attr({"global_symbol": name, "tirx.noalias": True})
-        for m in T.thread_binding(tokens, thread="blockIdx.x"):
+        for m in T.thread_binding(ANY_EXTENT, thread="blockIdx.x"):
             for block in T.thread_binding(heads // slices, thread="blockIdx.y"):
                 for ty in T.thread_binding(slices, thread="threadIdx.y"):
                     for tx in T.thread_binding(LANES, thread="threadIdx.x"):

@@ -2,7 +2,7 @@
 from tvm.script import tirx as T
 
 from ..state import STATE
-from .kernel import Kernel, Parameter
+from .kernel import ANY_EXTENT, Kernel, Parameter
 
 THREADS = 128
 
@@ -13,13 +13,13 @@ def route_kernel(tokens: int, experts: int, chosen: int) -> Kernel:
     From SCORES float32 [M, experts]: softmax over all experts, the best kept, their probabilities scaled to a sum of 1,
     then each multiplied by its expert's own PER_EXPERT [experts]. Of equal scores the lower expert wins.
     """
-    name = f"route_m{tokens}_e{experts}_top{chosen}"
+    name = f"route_e{experts}_top{chosen}"
 
     @T.jit
-    def func(SCORES: T.Buffer((tokens * experts,), "float32"), PER_EXPERT: T.Buffer((experts,), "float32"),
-             ROUTE: T.Buffer((tokens * 2 * chosen,), "float32")):
+    def func(SCORES: T.Buffer((ANY_EXTENT * experts,), "float32"), PER_EXPERT: T.Buffer((experts,), "float32"),
+             ROUTE: T.Buffer((ANY_EXTENT * 2 * chosen,), "float32")):
         T.func_attr({"global_symbol": name, "tirx.noalias": True})
-        for m in T.thread_binding(tokens, thread="blockIdx.x"):
+        for m in T.thread_binding(ANY_EXTENT, thread="blockIdx.x"):
             for tx in T.thread_binding(THREADS, thread="threadIdx.x"):
                 scores = T.alloc_buffer((experts,), "float32", scope="shared")
                 best = T.alloc_buffer((chosen,), "int32", scope="local")

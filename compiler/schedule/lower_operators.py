@@ -45,7 +45,7 @@ WORTH_VARIANTS = 1 << 24
 
 
 def with_variants(kernel: Kernel) -> Kernel:
-    """The kernel of a chunk's product, without its variants where it is over so soon that none would show."""
+    """The kernel of a chunk's product by expert, without its variants where it is over so soon that none would show."""
     return kernel if kernel.multiply_accumulates >= WORTH_VARIANTS else replace(kernel, variants=())
 
 
@@ -66,11 +66,12 @@ def lower_linear(step: StepLowering, op, variable) -> View:
     format, buffers = weight_buffers(step, weight)
     rounding = step.context.roundings.get(weight)
     other = None if op["other"] is None else step.view(op["other"])
+    alone = x.rows * int(op["weight"].ty.shape[0]) * x.width < WORTH_VARIANTS
     kernel = linear_matrix(x.rows, out.width, x.width, format, x_stride=x.stride, x_offset=x.offset, epilogue=op["epilogue"], cap=op["cap"],
-                           other_stride=other.stride if other else 0, rounding=rounding)
+                           other_stride=other.stride if other else 0, rounding=rounding, alone=alone)
     buffers += [] if rounding is None else [f"{weight}.steps"]
     buffers += [x.buffer] + ([other.buffer, step.context.place(other.offset)] if other else [])
-    step.launch(with_variants(kernel), *buffers, "state", out.buffer)
+    step.launch(kernel, *buffers, "state", out.buffer)
     return out
 
 

@@ -86,10 +86,22 @@ def test_kernels_are_as_many_whatever_the_number_of_layers():
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_launches_of_one_kernel_name_agree_on_grid_and_parameters(name):
+def test_launches_of_one_kernel_name_agree_on_parameters_and_in_a_step_on_the_grid(name):
     program = lowered(name).program
-    kernels = {kernel.name: kernel for kernel in program.kernels}
-    assert all(kernels[launch.kernel.name] == launch.kernel for launches in program.steps.values() for launch in launches)
+    names = {kernel.name: kernel.parameter_names for kernel in program.kernels}
+    for launches in program.steps.values():
+        kernels = {launch.kernel.name: launch.kernel for launch in launches}
+        assert all(kernels[launch.kernel.name] == launch.kernel for launch in launches)
+        assert all(names[name] == kernel.parameter_names for name, kernel in kernels.items())
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_chunks_of_all_sizes_share_their_shaders_but_for_products_with_variants(name):
+    program = lowered(name).program
+    kernels = [{launch.kernel for launch in program.steps[f"prefill_{chunk}"]} for chunk in program.chunks]
+    has_variants = any(kernel.variants for each in kernels for kernel in each)
+    shared = [{kernel.name for kernel in each if not kernel.multiply_accumulates or not has_variants} for each in kernels]
+    assert len(shared[0]) > 5 and all(each == shared[0] for each in shared)
 
 
 @pytest.mark.parametrize("name", CONFIGS)
