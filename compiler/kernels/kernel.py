@@ -6,6 +6,9 @@ from tvm import tirx
 from tvm.tirx.script.parser.entry import TIRJit
 
 from ..quantize.format import TILE_ROWS
+from .quick_inlines import install
+
+install()
 
 # A linear kernel's threads in x stand for the neighbouring rows of a weight tile; keys are cached in the same tiles.
 TILE = TILE_ROWS
