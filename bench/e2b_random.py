@@ -27,12 +27,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from compiler.pipeline import CHUNKS, DEFAULT_CONTEXT  # noqa: E402
 from compiler.quantize import FORMATS  # noqa: E402
-from compiler.serve import serving  # noqa: E402
 from compiler.setup.chromium import find_chromium  # noqa: E402
 from tests.conftest import CHROMIUM_FLAGS  # noqa: E402
 from tests.fixtures.random_tensors import random_checkpoint  # noqa: E402
 from tests.fixtures.real_configs import config_path  # noqa: E402
-from tests.fixtures.replay import Replay, write_program  # noqa: E402
+from tests.fixtures.replay import Replay, replaying, write_program  # noqa: E402
 
 IDS = [2, 4711]
 TABLE = "embed_tokens_per_layer.weight"
@@ -138,9 +137,9 @@ def run_layers(folder: Path, layers: int) -> float:
     (table,) = manifest["tables"]
     keep_first_layers(folder, layers)
     worst = 0.0
-    with serving(folder) as address, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_chromium(), args=CHROMIUM_FLAGS)
-        replay = Replay(browser, folder, address)
+    with sync_playwright() as playwright, playwright.chromium.launch(executable_path=find_chromium(), args=CHROMIUM_FLAGS) as browser, \
+            replaying(browser, folder) as page:
+        replay = Replay(page, folder)
         for position, token in enumerate(IDS):
             replay.set_state(position, [token])
             contents = {buffer: row_of(folder, manifest, buffer, token) for buffer in table["buffers"]}
@@ -152,7 +151,6 @@ def run_layers(folder: Path, layers: int) -> float:
             for layer, found in replay.layer_outputs("decode", 1, checkpoint.config["hidden_size"]).items():
                 wanted = expected[layer][position]
                 worst = max(worst, float(np.abs(found[0] - wanted).max() / np.abs(wanted).max()))
-        browser.close()
     return worst
 
 

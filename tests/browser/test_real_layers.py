@@ -12,13 +12,13 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import pytest
 import torch
+from playwright.sync_api import Page
 from transformers import Gemma4TextConfig, Gemma4TextModel
 from transformers.initialization import no_init_weights
 
 from compiler.kernels import twins
-from compiler.serve import serving
 from tests.fixtures.random_tensors import few_layers, random_checkpoint
-from tests.fixtures.replay import Replay, write_program
+from tests.fixtures.replay import Replay, replaying, write_kernels
 
 SLIDING, GLOBAL = "sliding_attention", "full_attention"
 VOCABULARY = 64
@@ -74,32 +74,42 @@ def reference_outputs(config: dict, tensors: dict, ids: list[int]) -> list[np.nd
     return outputs
 
 
-@pytest.fixture
-def folder(tmp_path):
-    """Deleted at once: the weights take gigabytes, and pytest keeps what tests leave."""
-    with TemporaryDirectory(dir=tmp_path) as name:
-        yield Path(name)
+@pytest.fixture(scope="module")
+def page(browser, tmp_path_factory):
+    """A page, and the folder that it reads from."""
+    root = tmp_path_factory.mktemp("layers")
+    with replaying(browser, root) as page:
+        yield page, root
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.model}-{case.source_format}")
-def test_layers_equal_the_reference_at_real_sizes(case, browser, folder):
+def test_layers_equal_the_reference_at_real_sizes(case, page):
+    # Deleted at once: the weights take gigabytes, and pytest keeps what tests leave.
+    with TemporaryDirectory(dir=page[1]) as folder:
+        compare(case, page[0], Path(folder))
+
+
+def compare(case: Case, page: Page, folder: Path) -> None:
+    """All layers of the case, in a chunk, in its tail and in a decoded token."""
     checkpoint = random_checkpoint(few_layers(case.model, list(case.kinds), case.shared, VOCABULARY, folder / "config.json"), case.source_format)
     config, layers, ids = checkpoint.config, range(len(case.kinds)), [*PROMPT, NEXT]
     # A context beyond the window, so that sliding layers have the rings that they have in use.
-    write_program(checkpoint, folder, "auto", 2 * config["sliding_window"], (CHUNK,))
-    with serving(folder) as address:
-        replay = Replay(browser, folder, address)
-        replay.set_state(0, PROMPT)
-        prompt = replay.layer_outputs(f"prefill_{CHUNK}", len(PROMPT), config["hidden_size"])
-        tail = replay.layer_outputs("tail", 1, config["hidden_size"])
-        first_logits = replay.logits()
-        replay.set_state(len(PROMPT), [NEXT])
-        decoded = replay.layer_outputs("decode", 1, config["hidden_size"])
-        logits = replay.logits()
-        replay.page.close()
+    write_weights = write_kernels(checkpoint, folder, "auto", 2 * config["sliding_window"], (CHUNK,))
+    replay = Replay(page, folder, weights=False)
+    # While the browser makes the pipelines.
+    write_weights()
+    expected = reference_outputs(config, checkpoint.tensors, ids)
+    replay.fill()
+    replay.set_state(0, PROMPT)
+    prompt = replay.layer_outputs(f"prefill_{CHUNK}", len(PROMPT), config["hidden_size"])
+    tail = replay.layer_outputs("tail", 1, config["hidden_size"])
+    first_logits = replay.logits()
+    replay.set_state(len(PROMPT), [NEXT])
+    decoded = replay.layer_outputs("decode", 1, config["hidden_size"])
+    logits = replay.logits()
+    replay.close()
     own = len(layers) - case.shared
     assert (sorted(prompt), sorted(tail), sorted(decoded)) == ([*layers][:own], [*layers][own:-1], [*layers][:-1])
-    expected = reference_outputs(config, checkpoint.tensors, ids)
     head = [checkpoint.tensors[f"model.{name}.weight"].values() for name in ("embed_tokens", "norm")]
     wanted_logits = twins.linear(expected[-1], *head, config["rms_norm_eps"], "softcap", config["final_logit_softcapping"])
     last = len(PROMPT) - 1
