@@ -28,6 +28,22 @@ def engine(browser, address):
 
 
 @pytest.fixture(scope="session")
+def loaded(browser, address):
+    """The function (model of MODELS) -> an engine with it. Tests share it, since a load takes some ten seconds of pipelines: they leave it loaded."""
+    engines: dict[str, EnginePage] = {}
+
+    def engine_with(model: str) -> EnginePage:
+        if model not in engines:
+            engines[model] = EnginePage(browser, address)
+            engines[model].load(model)
+        return engines[model]
+
+    yield engine_with
+    for engine in engines.values():
+        engine.close()
+
+
+@pytest.fixture(scope="session")
 def default_site(default_model, tmp_path_factory):
     """The folder of a site with the default model alone, as a bare `python build.py` makes it."""
     folder = tmp_path_factory.mktemp("default_site")

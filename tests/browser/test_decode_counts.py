@@ -9,11 +9,11 @@ PROMPT = [2, *range(265, 285)]
 
 
 @pytest.mark.parametrize("model", ["plain-f32", "shared-kv-q4", "experts-top8-q4"])
-def test_an_answer_costs_the_launches_of_its_steps_and_a_submit_a_token(engine, site, model):
+def test_an_answer_costs_the_launches_of_its_steps_and_a_submit_a_token(loaded, site, model):
     manifest = manifest_of(site / "models" / model)
     launches = {step: len(listed) for step, listed in manifest["steps"].items()}
     chunk = next(size for size in manifest["prefill"] if size >= len(PROMPT))
-    engine.load(model)
+    engine = loaded(model)
     engine.tokens(PROMPT, TOKENS)  # makes the read-back buffers, which later answers use again
     start = webgpu_counts(engine.page)
     for count in (1, TOKENS):

@@ -5,20 +5,16 @@ import pytest
 from tests.browser.test_random_checkpoints import TOLERANCE, prompt
 from tests.fixtures.dequantized import dequantized_weights, put_into
 from tests.fixtures.gemma4_checkpoints import reference, reference_logits
-from tests.fixtures.sites import EnginePage
 
 # Two images side by side, one longer than the window of 24, one of two tokens, text around them.
 BLOCKS = [0] * 10 + [1] * 30 + [2] * 6 + [0] * 9 + [3] * 2 + [0] * 3
 
 
 @pytest.fixture(scope="module")
-def case(checkpoints, browser, address):
+def case(checkpoints, loaded):
     model = reference(checkpoints("k_is_v"))
     put_into(model, dequantized_weights(checkpoints("k_is_v"), "f16"))
-    page = EnginePage(browser, address)
-    page.load("k-is-v-f16")
-    yield page, model
-    page.close()
+    return loaded("k-is-v-f16"), model
 
 
 @pytest.mark.parametrize("chunks", [None, [10, 36, 14], [40, 15, 5]], ids=["one-chunk", "image-chunk", "cut-between"])

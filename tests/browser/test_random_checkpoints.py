@@ -5,7 +5,6 @@ import pytest
 from tests.browser.conftest import MODELS
 from tests.fixtures.dequantized import dequantized_weights, put_into
 from tests.fixtures.gemma4_checkpoints import VOCABULARY, WINDOW, greedy_choices, reference, reference_logits
-from tests.fixtures.sites import EnginePage
 
 # The project's bound on logits: about 1e3 roundings of float32 on values of order 10, in another order than the
 # reference's. What is measured is below 1e-4.
@@ -20,15 +19,12 @@ def prompt() -> list[int]:
 
 
 @pytest.fixture(scope="module", params=MODELS)
-def case(request, checkpoints, browser, address):
+def case(request, checkpoints, loaded):
     """An engine with the model, and the reference with the weights that the artifact stands for."""
     shape, quant = MODELS[request.param]
     model = reference(checkpoints(shape))
     put_into(model, dequantized_weights(checkpoints(shape), quant), norm_offset=1.0 if shape == "gemma3" else 0.0)
-    page = EnginePage(browser, address)
-    page.load(request.param)
-    yield page, model
-    page.close()
+    return loaded(request.param), model
 
 
 def test_logits_equal_the_reference_at_every_position(case):

@@ -1,25 +1,15 @@
 """Decoding ahead of what the CPU has seen: the same answers as step by step, and little done for nothing after a stop."""
-import pytest
-
 from bench.counting import difference, webgpu_counts
 from tests.browser.test_engine import MODEL, PROMPT, STOP_TOKENS
-from tests.fixtures.sites import EnginePage
 
 STEPS_IN_FLIGHT = 4  # of web/src/generate/generate.ts
 TOKENS = 512
 GREEDY = dict(prompt=PROMPT, max_tokens=TOKENS, temperature=0, ignore_eos=True, return_token_ids=True)
 
 
-@pytest.fixture(scope="module")
-def engine(browser, address):
-    page = EnginePage(browser, address)
-    page.load(MODEL)
-    yield page
-    page.close()
-
-
-def test_few_steps_run_after_a_stop_and_none_of_them_is_shown(engine):
+def test_few_steps_run_after_a_stop_and_none_of_them_is_shown(loaded):
     """At this temperature all tokens are about as likely, so that a stop token is drawn soon."""
+    engine = loaded(MODEL)
     for seed in range(8):
         request = dict(prompt=PROMPT, temperature=50, seed=seed, max_tokens=150, return_token_ids=True)
         whole = engine.complete(ignore_eos=True, **request)["choices"][0]["token_ids"]
@@ -36,8 +26,8 @@ def test_few_steps_run_after_a_stop_and_none_of_them_is_shown(engine):
     assert (counts["writes"], counts["bind_groups"], counts["buffers"]) == (1, 0, 0)
 
 
-def test_greedy_text_is_the_same_step_by_step_and_ahead(engine):
-    ahead = engine.complete(**GREEDY)["choices"]
+def test_greedy_text_is_the_same_step_by_step_and_ahead(loaded, engine):
+    ahead = loaded(MODEL).complete(**GREEDY)["choices"]
     engine.load(MODEL, stepsInFlight=1)
     assert engine.complete(**GREEDY)["choices"] == ahead
     assert len(ahead[0]["token_ids"]) == TOKENS
