@@ -2,10 +2,7 @@
 from tvm.script import tirx as T
 
 from ..kernels.kernel import exact
-try:
-    from .mathematics import gelu4, tanh4
-except ImportError:
-    gelu4 = tanh4 = None
+from .mathematics import gelu4, tanh4
 
 
 def epilogue_of(epilogue: str, cap: float):

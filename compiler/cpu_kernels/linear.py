@@ -83,6 +83,7 @@ def linear_kernel(tokens: int, rows: int, columns: int, format: str, simd: str |
                                 token: T.int32 = b * block + t
                                 finish(E, token * other_stride + other_offset + row0 + i * QUAD, acc, t * slots + i * products, Y, token * rows + row0 + i * QUAD)
 
-    parameters = (Parameter("W"), Parameter("S"), Parameter("X"), *(() if simd is None else (Parameter("QSCALES"), Parameter("QSUMS"))),
-                  Parameter("E"), Parameter("STATE_WORDS", bytes_moved=4), Parameter("Y", written=True))
+    present = [("W", True), ("S", layout.has_scale), ("X", True), ("QSCALES", simd is not None), ("QSUMS", simd is not None and layout.zero != 0),
+               ("E", epilogue == "gated_by"), ("STATE_WORDS", True)]
+    parameters = (*(Parameter(key) for key, wanted in present if wanted), Parameter("Y", written=True))
     return CpuKernel(name, func, ceil_div(rows, ITEM_ROWS), parameters, multiply_accumulates=tokens * layout.rows * columns)

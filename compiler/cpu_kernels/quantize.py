@@ -82,8 +82,8 @@ def quantize_kernel(tokens: int, columns: int, group: int, form: str, zero: int,
             if zero != 0:
                 SUMS[at] = (total[0] + total[1] + total[2] + total[3]) * T.int32(-zero)
 
-    return CpuKernel(name, func, groups, (Parameter("X"), Parameter("Q", written=True), Parameter("SCALES", written=True), Parameter("SUMS", written=True)),
-                     per_token=True)
+    written = ("Q", "SCALES", "SUMS") if zero else ("Q", "SCALES")
+    return CpuKernel(name, func, groups, (Parameter("X"), *(Parameter(key, written=True) for key in written)), per_token=True)
 
 
 def packed(a, b, c, d):
