@@ -24,16 +24,16 @@ def form_for(layout: QuadLayout, simd: str) -> str:
     return MAGNITUDES if layout.bits == 8 else SIGNED
 
 
-def quantize_kernel(tokens: int, columns: int, group: int, form: str, zero: int, stride: int, offset: int) -> CpuKernel:
+def quantize_kernel(tokens: int, columns: int, group: int, form: str, zero: int, stride: int, offset: int, rows_per_token: int = 1) -> CpuKernel:
     """Q int32 [M, padded K / 4, words], SCALES float32 [M, groups], SUMS int32 [M, groups] (-zero times the sum of q), of X float32.
 
     Columns beyond K are 0. zero: what the weights store for 0, so that SUMS takes it out again; no SUMS where it is 0.
-    stride, offset: values from one token's x to the next, and before the first (multiples of 4).
+    stride, offset: values from one row's x to the next, and before the first (multiples of 4). rows_per_token: rows of x, of which M counts all.
     """
     groups, words = -(-columns // group), WORDS[form]
     vectors = group // 4
     ragged = columns % group != 0
-    name = f"quantize_{form}_m{tokens}_k{columns}_g{group}_z{zero}_s{stride}_o{offset}"
+    name = f"quantize_{form}_m{tokens}_k{columns}_g{group}_z{zero}_s{stride}_o{offset}_r{rows_per_token}"
 
     @T.jit
     def func(x: T.handle("float32"), q: T.handle("int32"), scales: T.handle("float32"), sums: T.handle("int32"),
@@ -83,7 +83,7 @@ def quantize_kernel(tokens: int, columns: int, group: int, form: str, zero: int,
                 SUMS[at] = (total[0] + total[1] + total[2] + total[3]) * T.int32(-zero)
 
     written = ("Q", "SCALES", "SUMS") if zero else ("Q", "SCALES")
-    return CpuKernel(name, func, groups, (Parameter("X"), *(Parameter(key, written=True) for key in written)), per_token=True)
+    return CpuKernel(name, func, rows_per_token * groups, (Parameter("X"), *(Parameter(key, written=True) for key in written)), per_token=True)
 
 
 def packed(a, b, c, d):

@@ -1,13 +1,14 @@
 """The CPU kernels of each operator, as they are before the fusions for GPUs: a launch costs a CPU next to nothing."""
 from functools import cache
 
-from ..cpu_kernels.attention import attention_kernel, rotate_queries_kernel
+from ..cpu_kernels.attention import attention_kernel
 from ..cpu_kernels.embed import embed_kernel, last_row_kernel
 from ..cpu_kernels.experts import experts_kernel, weighted_sum_kernel
 from ..cpu_kernels.kv_append import kv_append_kernel
 from ..cpu_kernels.linear import linear_kernel
 from ..cpu_kernels.norm import norm_kernel
 from ..cpu_kernels.quantize import WORDS, form_for, quantize_kernel
+from ..cpu_kernels.rotate_queries import rotate_queries_kernel
 from ..cpu_kernels.route import group_kernel, route_kernel
 from ..cpu_kernels.weight_quads import QuadLayout
 from ..errors import GemletError
@@ -38,13 +39,15 @@ class CpuOperators:
         step.launch(kernel, *buffers, step.values[op["tokens"]], out.buffer)
         return out
 
-    def activations(self, step: StepLowering, x: View, layout: QuadLayout) -> list[str]:
-        """The buffers that a product in whole numbers reads of x, made on its first use in a form."""
+    def activations(self, step: StepLowering, x: View, layout: QuadLayout, rows_per_token: int = 1) -> list[str]:
+        """The buffers that a product reads of x: x itself, or, in whole numbers, what is made of it on its first use in a form."""
+        if self.simd is None or not layout.bits:
+            return [x.buffer]
         form = form_for(layout, self.simd)
-        names = [f"{x.buffer}.{x.offset}.{form}.{part}" for part in ("q", "scales", "sums")][: 3 if layout.zero else 2]
+        names = [f"{x.buffer}.{x.offset}.{form}.g{layout.group}.z{layout.zero}.{part}" for part in ("q", "scales", "sums")][: 3 if layout.zero else 2]
         if names[0] not in step.context.sizes:
             groups = x.rows * layout.groups
-            kernel = quantize_kernel(x.rows, x.width, layout.group, form, layout.zero, x.stride, x.offset)
+            kernel = quantize_kernel(x.rows, x.width, layout.group, form, layout.zero, x.stride, x.offset, rows_per_token)
             step.context.sizes |= dict(zip(names, (4 * groups * layout.vectors * WORDS[form], 4 * groups, 4 * groups)))
             step.launch(kernel, x.buffer, *names)
         return names
@@ -58,8 +61,7 @@ class CpuOperators:
         place = (None, 0) if simd else (x.stride, x.offset)
         kernel = linear_kernel(x.rows, out.width, x.width, format, simd, *place, op["epilogue"], op["cap"], other.stride if other else 0,
                                other.offset if other else 0)
-        buffers += self.activations(step, x, layout) if simd else [x.buffer]
-        step.launch(kernel, *buffers, *([other.buffer] if other else []), "state", out.buffer)
+        step.launch(kernel, *buffers, *self.activations(step, x, layout), *([other.buffer] if other else []), "state", out.buffer)
         return out
 
     def norm(self, step: StepLowering, op, variable) -> View:
@@ -121,8 +123,12 @@ class CpuOperators:
         x, routing, weight = step.view(op["x"]), step.view(op["routing"]), step.values[op["weight"]]
         format, buffers = weight_buffers(step, weight)
         experts, rows, columns = (int(extent) for extent in op["weight"].ty.shape)
-        kernel = experts_kernel(routing.rows, experts, routing.width // 2, rows // 2 if gated else rows, columns, format, gated)
-        step.launch(kernel, *buffers, dense(x), *self.expert_groups(step, routing, experts), out)
+        chosen = routing.width // 2
+        layout = QuadLayout(experts * rows, columns, format)
+        kernel = experts_kernel(routing.rows, experts, chosen, rows // 2 if gated else rows, columns, format, gated, self.simd if layout.bits else None)
+        dense(x)
+        inputs = self.activations(step, x, layout, 1 if gated else chosen)
+        step.launch(kernel, *buffers, *inputs, *self.expert_groups(step, routing, experts), out)
         return routing
 
     def experts_gated(self, step: StepLowering, op, variable) -> View:
