@@ -66,14 +66,15 @@ def linear_kernel(tokens: int, rows: int, columns: int, format: str, simd: str |
         starts = T.alloc_buffer((block,), "int32", scope="local")
         rows_at = T.alloc_buffer((slots,), "int32", scope="local")
         for item in T.serial(last - first):
-            for part in T.serial(ITEM_ROWS // QUAD // quads):
-                row0: T.int32 = (first + item) * ITEM_ROWS + part * (quads * QUAD)
-                for i in T.unroll(slots):
-                    # What stands beyond N is padding of the last tile, or a second matrix: computed, and not stored.
-                    rows_at[i] = T.min(row0 + i // products * QUAD, rows - QUAD) + i % products * rows
-                for b in T.serial(1 if tokens == 1 else T.truncdiv(STATE_WORDS[STATE["length"]] + block - 1, block)):
-                    for t in T.unroll(block):
-                        starts[t] = start_of(b * block + t)
+            for b in T.serial(1 if tokens == 1 else T.truncdiv(STATE_WORDS[STATE["length"]] + block - 1, block)):
+                for t in T.unroll(block):
+                    starts[t] = start_of(b * block + t)
+                # Few rows at a time, since their sums should stay in registers; a block's activations stay in the cache meanwhile.
+                for part in T.serial(ITEM_ROWS // QUAD // quads):
+                    row0: T.int32 = (first + item) * ITEM_ROWS + part * (quads * QUAD)
+                    for i in T.unroll(slots):
+                        # What stands beyond N is padding of the last tile, or a second matrix: computed, and not stored.
+                        rows_at[i] = T.min(row0 + i // products * QUAD, rows - QUAD) + i % products * rows
                     for i in T.unroll(block * slots):
                         acc[i] = T.Broadcast(T.float32(0), 4)
                     product(W, S, X, QSCALES, QSUMS, acc, starts, rows_at)

@@ -11,14 +11,10 @@ from compiler.quantize import FORMATS
 from tests.fixtures import tolerances
 from tests.fixtures.kernel_inputs import assert_within, encode, normal, sentinels, state_words
 from tests.fixtures.native_wasm import run_cpu_kernel
+from tests.fixtures.quads import transposed
 
 CAP = 30.0
 WHOLE = [name for name in FORMATS if name not in ("f32", "f16", "bf16")]
-
-
-def transposed(data: np.ndarray) -> np.ndarray:
-    """The twin of `prepare_kernel`."""
-    return np.ascontiguousarray(data.view(np.uint32).reshape(-1, 4, 4).transpose(0, 2, 1)).reshape(-1)
 
 
 def groups_of(x: np.ndarray, group: int) -> tuple[np.ndarray, np.ndarray]:
