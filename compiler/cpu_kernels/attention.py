@@ -15,7 +15,6 @@ from ..state import STATE
 from .cpu_kernel import CpuKernel
 from .kv_append import KEY_LANES, key_vector
 from .mathematics import exp1, exp4, lane_sum
-from .rotate_queries import rotate_queries_kernel  # noqa: F401
 
 ROWS = 4
 KEYS = 32  # positions at a time: from a multiple of them on, so that they are neighbours in a ring, too
@@ -136,7 +135,7 @@ def attend_rows(rows: int, tokens: int, kv_heads: int, head_size: int, ring: int
     def softmax(scores, queries, peak, fade, mass, key0, newest):
         """Turns scores into weights; fade: what earlier sums are to be multiplied with."""
         four = T.alloc_buffer((KEY_VECTORS,), "float32x4", scope="local")
-        for r in T.unroll(rows):
+        for r in T.serial(rows):
             highest: T.float32x4 = T.Broadcast(peak[r], 4)
             for j in T.unroll(KEY_VECTORS):
                 four[j] = masked(key0 + j * 4, queries[r] - (reach - 1), newest if blocks else queries[r], scores[T.Ramp(r * KEYS + j * 4, 1, 4)])

@@ -1,5 +1,6 @@
 """What a CPU kernel is: one TIR function that does a range of its work items, so that threads share them out."""
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from tvm import tirx
 from tvm.tirx.script.parser.entry import TIRJit
@@ -27,7 +28,7 @@ class CpuKernel:
     per_token: bool = False
     multiply_accumulates: int = 0
 
-    @property
+    @cached_property
     def prim_func(self) -> tirx.PrimFunc:
         """The function, parsed once."""
         return self.function.specialize()

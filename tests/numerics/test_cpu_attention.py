@@ -2,8 +2,9 @@
 import numpy as np
 import pytest
 
-from compiler.cpu_kernels.attention import KEYS, attention_kernel, rotate_queries_kernel, scatter_step
+from compiler.cpu_kernels.attention import KEYS, attention_kernel, scatter_step
 from compiler.cpu_kernels.cpu_kernel import RELAXED, SIMD128
+from compiler.cpu_kernels.rotate_queries import rotate_queries_kernel
 from compiler.kernels import twins
 from compiler.kernels.rope import rope_frequencies, rope_table
 from tests.fixtures import tolerances
