@@ -1,4 +1,7 @@
 """Conversations, aborts, unloads and loads in a row leave no worker and no linear memory behind."""
+import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,15 +12,17 @@ from tests.fixtures.wasm_models import MODEL
 
 PROMPT = [2, *range(265, 285)]
 ROUNDS = 20
+PAGE = 65536
+COPY = "much-memory"
 
 
-def wait_for_workers(engine: EnginePage, count: int) -> None:
-    """Ending a worker takes the browser a moment."""
+def wait_until(engine: EnginePage, expected: tuple[int, int], count: Callable[[], tuple[int, int]]) -> None:
+    """Ending a worker, and freeing what it held, takes the browser a moment."""
     for _ in range(100):
-        if len(engine.page.workers) == count:
+        if count() == expected:
             return
         engine.page.wait_for_timeout(50)
-    raise AssertionError(f"expected {count} workers, found {[worker.url for worker in engine.page.workers]}")
+    assert count() == expected, "workers and linear memories"
 
 
 def linear_memories(process: int, size: int) -> int:
@@ -29,6 +34,15 @@ def linear_memories(process: int, size: int) -> int:
     return sum(end - start == size for start, end in ranges)
 
 
+def add_copy_with_much_memory(site: Path) -> int:
+    """A copy of the model with more linear memory than it needs, by a number of pages that no other mapping has by chance. Gives all its bytes."""
+    copy = shutil.copytree(site / "models" / MODEL, site / "models" / COPY, dirs_exist_ok=True)
+    manifest = manifest_of(copy)
+    manifest["wasm"]["memory_bytes"] += 641 * PAGE
+    (copy / "model.json").write_text(json.dumps(manifest))
+    return manifest["wasm"]["memory_bytes"]
+
+
 def unload(engine: EnginePage) -> None:
     engine.page.evaluate("engine.unload().then(() => { globalThis.engine = undefined; })")
 
@@ -36,21 +50,23 @@ def unload(engine: EnginePage) -> None:
 @pytest.mark.parametrize("threads", [1, 2])
 def test_twenty_conversations_with_aborts_unloads_and_loads_leave_nothing_behind(browser, wasm_engine, wasm_site, threads):
     process = page_process(browser, wasm_engine.page)
-    size = manifest_of(wasm_site / "models" / MODEL)["wasm"]["memory_bytes"]
+    size = add_copy_with_much_memory(wasm_site)
     before = linear_memories(process, size)
+
+    def count() -> tuple[int, int]:
+        return len(wasm_engine.page.workers), linear_memories(process, size) - before
+
     for turn in range(ROUNDS):
-        assert wasm_engine.load(MODEL, backend="wasm", threads=threads)["backend"]["module"]["memory_bytes"] == size
+        assert wasm_engine.load(COPY, backend="wasm", threads=threads)["backend"]["module"]["memory_bytes"] == size
         if turn % 2:
             pieces = wasm_engine.stream(prompt=PROMPT, max_tokens=1000, temperature=0, ignore_eos=True, abort_after=3)
             assert pieces[-1]["choices"][0]["finish_reason"] == "abort"
         assert len(wasm_engine.tokens(PROMPT, 4)) == 4
-        wait_for_workers(wasm_engine, threads)  # the engine's is one of them
-        assert linear_memories(process, size) == before + 1
+        wait_until(wasm_engine, (threads, 1), count)  # the engine's worker is one of them
         if turn % 4 == 3:
             leave_in_the_midst_of_an_answer(wasm_engine)
         unload(wasm_engine)
-        wait_for_workers(wasm_engine, 0)
-        assert linear_memories(process, size) == before, f"after unload {turn + 1}"
+        wait_until(wasm_engine, (0, 0), count)
 
 
 def leave_in_the_midst_of_an_answer(engine: EnginePage) -> None:

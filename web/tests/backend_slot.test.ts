@@ -50,7 +50,7 @@ describe("BackendSlot", () => {
     const { first, slot } = slotOf((_, given) => new Promise(() => (signal = given)));
     void slot.replace(first, LOST);
     await Promise.resolve();
-    slot.unload();
+    await slot.unload();
     expect(signal!.aborted).toBe(true);
   });
 });

@@ -60,7 +60,7 @@ export class FakeBackend implements Backend {
     return new Float32Array([1, 2, 3]);
   }
 
-  unload(): void {
+  async unload(): Promise<void> {
     this.calls.push("unload");
   }
 

@@ -121,6 +121,7 @@ describe("WasmBackend", () => {
     const words = new Int32Array(opened.memory.buffer);
     const source = { manifest, text: async () => "", response: async () => new Response(moduleBytes(manifest)), onPart: () => undefined };
     await backend.prepare(source);
+    await backend.complete();
     const trace = () => [...words.subarray(TRACE / 4 + 1, TRACE / 4 + 1 + words[TRACE / 4]!)].map((step) => Object.keys(STEPS)[step]);
     return { backend, words, trace };
   }
@@ -129,7 +130,6 @@ describe("WasmBackend", () => {
 
   test("runs the steps of an answer in order, with state and tokens in the memory", async () => {
     const { backend, words, trace } = await start();
-    await backend.complete();
     backend.start(SAMPLING);
     await backend.prefill(chunk(7, 8, 9));
     await backend.prefill(chunk(10, 11));
@@ -179,10 +179,10 @@ describe("WasmBackend", () => {
     const { backend } = await start();
     backend.start(SAMPLING);
     const pending = backend.sample();
-    backend.unload();
+    await backend.unload();
     await expect(pending).rejects.toMatchObject({ code: "unloaded" });
     await expect(backend.decode()).rejects.toMatchObject({ code: "unloaded" });
-    backend.unload();
+    await backend.unload();
   });
 
   test("sets the stack pointer to the end of the thread's stack", async () => {

@@ -125,6 +125,6 @@ export interface Backend {
   decode(): Promise<Drawn>;
   /** Queues `tail`; resolves with the logits of the last position. */
   logits(): Promise<Float32Array<ArrayBuffer>>;
-  /** Frees all; pending promises reject. */
-  unload(): void;
+  /** Frees all, and resolves when that is done; pending promises reject. */
+  unload(): Promise<void>;
 }

@@ -26,17 +26,17 @@ export class BackendSlot implements Backends {
   async replace(failed: Backend, cause: unknown): Promise<Backend> {
     if (!isGpuFailure(cause)) throw cause;
     if (!this.fallBack) throw new GemletError(cause.code, `${cause.message}; load the model again`);
-    failed.unload();
-    this.replacement ??= this.load(this.fallBack, cause).finally(() => (this.replacement = undefined));
+    this.replacement ??= this.load(failed, this.fallBack, cause).finally(() => (this.replacement = undefined));
     return this.replacement;
   }
 
-  unload(): void {
+  async unload(): Promise<void> {
     this.unloaded.abort();
-    this.backend.unload();
+    await this.backend.unload();
   }
 
-  private async load(fallBack: FallBack, cause: GemletError): Promise<Backend> {
+  private async load(failed: Backend, fallBack: FallBack, cause: GemletError): Promise<Backend> {
+    await failed.unload();
     const backend = await fallBack(cause, this.unloaded.signal);
     this.backend = backend;
     this.onChange(backend);

@@ -101,8 +101,8 @@ export class Core {
   }
 
   /** Frees the backend's memory at once; requests under way reject. */
-  unload(): void {
-    this.slot.unload();
+  unload(): Promise<void> {
+    return this.slot.unload();
   }
 
   private promptIds(request: GenerateRequest): number[] {

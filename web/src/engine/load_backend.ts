@@ -40,7 +40,7 @@ export async function loadBackend(backend: Backend, load: BackendLoad, signal: A
     throwIfAborted(signal);
   } catch (error) {
     failed.abort();
-    backend.unload();
+    await backend.unload();
     throw error;
   }
 }

@@ -30,7 +30,7 @@ const notify = serveRpc(globalThis as unknown as Endpoint, {
       signal,
     ),
   async unload() {
-    core?.unload();
+    await core?.unload();
     core = undefined;
     return null;
   },

@@ -6,4 +6,5 @@ globalThis.addEventListener("message", ({ data }: MessageEvent<ThreadStart>) => 
   const { serve } = instantiate(data);
   postMessage("ready");
   serve(data.thread, data.threads);
+  postMessage("idle");
 });

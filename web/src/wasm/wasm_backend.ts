@@ -9,7 +9,7 @@ import { GemletError } from "../errors";
 import type { Chunk } from "../generate/chunks";
 import type { ChosenModule } from "./choose_module";
 import { compileModule } from "./compile";
-import { type Exports, instantiate } from "./instance";
+import { type Exports, instantiate, type ThreadStart } from "./instance";
 import type { OpenWasm } from "./open_wasm";
 import { Pool } from "./pool";
 
@@ -17,6 +17,7 @@ import { Pool } from "./pool";
 interface Loaded {
   memory: WebAssembly.Memory;
   state: State;
+  module?: WebAssembly.Module;
   exports?: Exports;
   pool?: Pool;
 }
@@ -61,23 +62,23 @@ export class WasmBackend implements Backend {
   }
 
   async prepare(source: ArtifactSource): Promise<void> {
-    const { module: spec, threads, threadsReason } = this.chosen;
-    const { memory_bytes, stacks } = this.program;
+    const { module: spec, threadsReason } = this.chosen;
     const started = performance.now();
     const module = await compileModule(spec, await source.response(spec.file));
     const compile_milliseconds = performance.now() - started;
-    const { memory } = this.need();
-    const stackTop = (thread: number): number => stacks.offset + (thread + 1) * stacks.bytes;
-    const pool = await Pool.start(module, memory, threads, stackTop);
-    if (!this.loaded) pool.terminate();
-    this.need().pool = pool;
-    this.need().exports = instantiate({ module, memory, thread: 0, threads, stackTop: stackTop(0) });
+    this.need().module = module;
     const { file, bytes, simd, activations } = spec;
+    const { memory_bytes } = this.program;
     this.info = { ...this.info, module: { file, bytes, simd, activations, threads_reason: threadsReason, memory_bytes, compile_milliseconds } };
     source.onPart();
   }
 
+  /** Threads start only now: a load that fails leaves none. */
   async complete(): Promise<void> {
+    const [own, ...others] = this.starts();
+    this.need().exports = instantiate(own!);
+    const pool = await Pool.start(others);
+    this.need().pool = pool;
     this.run("prepare");
   }
 
@@ -106,11 +107,11 @@ export class WasmBackend implements Backend {
     return new Float32Array(this.need().memory.buffer, this.program.logits, this.manifest.facts["vocab_size"] as number).slice();
   }
 
-  unload(): void {
-    this.loaded?.exports?.quit?.();
-    this.loaded?.pool?.terminate();
+  async unload(): Promise<void> {
+    const { exports, pool } = this.loaded ?? {};
     this.loaded = undefined;
     this.turns.close();
+    if (exports && pool && this.chosen.threads > 1) await pool.quit(() => exports.quit());
   }
 
   /** The step runs now; what it drew is given after a turn, so that an abort that came meanwhile is seen before the next. */
@@ -124,6 +125,13 @@ export class WasmBackend implements Backend {
   private async turn(): Promise<void> {
     await this.turns.next();
     this.need();
+  }
+
+  private starts(): ThreadStart[] {
+    const { memory, module } = this.need();
+    const { offset, bytes } = this.program.stacks;
+    const { threads } = this.chosen;
+    return Array.from({ length: threads }, (_, thread) => ({ module: module!, memory, thread, threads, stackTop: offset + (thread + 1) * bytes }));
   }
 
   private run(step: string): void {

@@ -138,7 +138,7 @@ export class WebGpuBackend implements Backend {
     return new Float32Array(await this.run(["tail"], this.need().logitsReadback));
   }
 
-  unload(): void {
+  async unload(): Promise<void> {
     this.failure ??= new GemletError("unloaded", "the engine was unloaded");
     this.loaded?.stateReadback.destroy();
     this.loaded?.logitsReadback.destroy();
