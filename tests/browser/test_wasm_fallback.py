@@ -31,9 +31,13 @@ LOAD = """async (options) => {
 }""".replace("MODEL", MODEL)
 
 
+def broken_gpu(happens: str, submit: int) -> str:
+    return HOOK.replace("SUBMIT", str(submit)).replace("HAPPENS", happens)
+
+
 def break_gpu(engine: EnginePage, happens: str, submit: int) -> None:
     """Of the engine that is loaded next."""
-    hook_workers(engine.page, HOOK.replace("SUBMIT", str(submit)).replace("HAPPENS", happens))
+    hook_workers(engine.page, broken_gpu(happens, submit))
 
 
 def load(engine: EnginePage, happens: str, submit: int, **options) -> dict:

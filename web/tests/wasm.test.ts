@@ -152,7 +152,7 @@ describe("WasmBackend", () => {
     expect([logits.length, logits[2], logits.buffer instanceof ArrayBuffer]).toEqual([manifest.facts["vocab_size"], 1.5, true]);
   });
 
-  test("lets messages in between a step and the next", async () => {
+  test("lets messages in between steps", async () => {
     const { backend } = await start();
     backend.start(SAMPLING);
     const { port1, port2 } = new MessageChannel();
@@ -161,7 +161,8 @@ describe("WasmBackend", () => {
     port1.postMessage("first"); // the port begins to listen with this one
     await vi.waitFor(() => expect(heard).toEqual(["first"]));
     port1.postMessage("abort");
-    await backend.sample();
+    // Node promises no order among the messages of two channels.
+    for (let steps = 0; steps < 3 && heard.length < 2; steps++) await backend.decode();
     expect(heard).toEqual(["first", "abort"]);
     port2.close();
   });
