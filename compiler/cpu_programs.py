@@ -17,13 +17,14 @@ PEAK_BLOCK = 1024
 
 @dataclass(frozen=True)
 class CpuVariant:
-    """simd: the instruction set. activations: "int8" where products are in whole numbers, else "float"."""
+    """simd: the instruction set. activations: how products take them: as "int16", as "int8" (where weights and instructions allow it), or as they
+    are, as "float"."""
 
     simd: str
     activations: str
 
 
-VARIANTS = (CpuVariant(RELAXED, "int8"), CpuVariant(SIMD128, "int8"), CpuVariant(SIMD128, "float"))
+VARIANTS = (CpuVariant(SIMD128, "int16"), CpuVariant(RELAXED, "int8"), CpuVariant(SIMD128, "float"))
 
 
 def lower_for_cpu(lowered: Lowered, variant: CpuVariant) -> Program:
@@ -36,7 +37,7 @@ def lower_for_cpu(lowered: Lowered, variant: CpuVariant) -> Program:
     handover = {f"handover.{name}": width for name, width in model.handover().items()}
     inputs = {"tokens": "state", "state": "state", "caches": tuple(caches),
               "handover": tuple(View(name, (1, width), width) for name, width in handover.items())}
-    operators = CpuOperators(variant.simd if variant.activations == "int8" else None).lowerings
+    operators = CpuOperators(None if variant.activations == "float" else variant.simd).lowerings
     names = [weight.name for weight in weights]
 
     def lower(step: str, results: list[str]) -> list[Launch]:

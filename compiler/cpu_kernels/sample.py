@@ -6,7 +6,7 @@ their weights, so that what remains of the search reads those alone.
 from tvm.script import tirx as T
 
 from ..kernels.kernel import Parameter, ceil_div, exact
-from ..kernels.sample import LOWEST, NOISE_SPREAD, advance, hash_with, ordered, parameter, take_better, unordered
+from ..kernels.sample import LOWEST, NOISE_SPREAD, advance, ordered, parameter, take_better, unordered
 from ..state import STATE
 from .cpu_kernel import CpuKernel
 from .mathematics import exp4, log1
@@ -56,14 +56,27 @@ def weigh_kept(kept, weights, count, lowest, lanes, mass):
     add_lanes(lanes, mass)
 
 
+def wrapped(value):
+    return T.bitwise_and(value, T.uint64(0xFFFFFFFF))
+
+
+@T.inline
+def hash_with(key, word):
+    """The hash of compiler/kernels/sample.py over an int32; key: local uint64. TVM tells LLVM that sums and products of 32 bits do not
+    overflow, and LLVM makes anything of those that do, so they take 64 and are cut."""
+    mixed: T.uint64 = wrapped(wrapped(key[0] + T.Cast("uint64", T.reinterpret("uint32", word))) * T.uint64(747796405) + T.uint64(2891336453))
+    mixed = wrapped(T.bitwise_xor(T.shift_right(mixed, T.shift_right(mixed, T.uint64(28)) + T.uint64(4)), mixed) * T.uint64(277803737))
+    key[0] = T.bitwise_xor(T.shift_right(mixed, T.uint64(22)), mixed)
+
+
 @T.inline
 def gumbel_noise(key, index, out):
     """out[0] = the noise of a token, key[0] being the hash of the seed and the position."""
-    own = T.alloc_buffer((1,), "uint32", scope="local")
+    own = T.alloc_buffer((1,), "uint64", scope="local")
     own[0] = key[0]
-    hash_with(own, T.reinterpret("uint32", index))
+    hash_with(own, index)
     # Exponential noise -log(1 - v), by its series where 1 - v would lose v's digits.
-    v: T.float32 = (T.Cast("float32", T.shift_right(own[0], T.uint32(9))) + T.float32(0.5)) * exact(2.0**-23)
+    v: T.float32 = (T.Cast("float32", T.Cast("int32", T.shift_right(own[0], T.uint64(9)))) + T.float32(0.5)) * exact(2.0**-23)
     small: T.float32 = v * (T.float32(1) + v * (T.float32(0.5) + v * exact(1 / 3)))
     out[0] = T.float32(1) - v
     log1(out, 0)
@@ -176,14 +189,14 @@ def sample_kernel(vocabulary: int, block: int) -> CpuKernel:
     @T.inline
     def draw(LOGITS, PEAKS, STATE_WORDS, peak, temperature, vector, lanes, best, token):
         low = T.alloc_buffer((1,), "int32", scope="local")
-        key = T.alloc_buffer((1,), "uint32", scope="local")
+        key = T.alloc_buffer((1,), "uint64", scope="local")
         noise = T.alloc_buffer((1,), "float32", scope="local")
         min_p: T.float32 = parameter(STATE_WORDS, "min_p")
         low[0] = ordered(T.float32(LOWEST))
         raise_threshold(LOGITS, PEAKS, low, peak, temperature, STATE_WORDS[STATE["top_k"]], parameter(STATE_WORDS, "top_p"), vector, lanes)
-        key[0] = T.uint32(0)
-        hash_with(key, T.reinterpret("uint32", STATE_WORDS[STATE["seed"]]))
-        hash_with(key, T.reinterpret("uint32", STATE_WORDS[STATE["position"]] + STATE_WORDS[STATE["length"]]))
+        key[0] = T.uint64(0)
+        hash_with(key, STATE_WORDS[STATE["seed"]])
+        hash_with(key, STATE_WORDS[STATE["position"]] + STATE_WORDS[STATE["length"]])
         noise[0] = T.max(min_p, exact(2.0**-120))
         log1(noise, 0)
         share: T.float32 = T.Select(min_p > T.float32(0), peak + temperature * noise[0], T.float32(LOWEST))

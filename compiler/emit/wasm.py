@@ -58,7 +58,7 @@ def emit_modules(target: WasmTarget, folder: Path, dump: Path | None) -> list[di
     (folder / "wasm").mkdir()
     entries = []
     for variant, program, offsets in zip(VARIANTS, target.programs, target.offsets):
-        label = variant.simd if variant.activations == "int8" else variant.activations
+        label = variant.activations
         with tempfile.TemporaryDirectory() as place:
             kernels = Path(place) / "kernels.o"
             module = compile_kernels(program.kernels, variant.simd)

@@ -32,7 +32,7 @@ def engine(browser, address):
 def default_site(default_model, tmp_path_factory):
     """The folder of a site with the default model alone, as a bare `python build.py` makes it."""
     folder = tmp_path_factory.mktemp("default_site")
-    add_model(folder, default_model, NAME)
+    add_model(folder, default_model, NAME, targets=("webgpu", "wasm"))
     add_page(folder)
     return folder
 

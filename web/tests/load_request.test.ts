@@ -20,7 +20,7 @@ describe("checkLoadRequest", () => {
     [{ tuning: { variant: "a" } }, 'tuning: expected "auto" or "off", found {"variant":"a"}'],
     [{ tuning: { milliseconds: 0 } }, 'tuning: expected "auto" or "off", found {"milliseconds":0}'],
     [{ tuning: null }, 'tuning: expected "auto" or "off", found null'],
-    [{ activations: "int4" }, 'activations: expected "float" or "int8", found "int4"'],
+    [{ activations: "int4" }, 'activations: expected "float", "int16" or "int8", found "int4"'],
     [{ threads: 0 }, "threads: expected a whole number of at least 1, found 0"],
     [{ threads: "2" }, 'threads: expected a whole number of at least 1, found "2"'],
     [{ stepsInFlight: 0 }, "stepsInFlight: expected a whole number of at least 1, found 0"],

@@ -171,7 +171,7 @@ describe("WasmBackend", () => {
     const { backend } = await start();
     expect(backend.info).toMatchObject({
       name: "wasm", reason: "a test", threads: 1,
-      module: { file: "wasm/relaxed.wasm", simd: "relaxed", activations: "int8", threads_reason: "asked for", memory_bytes: program.memory_bytes },
+      module: { file: "wasm/relaxed.wasm", simd: "relaxed", activations: "int16", threads_reason: "asked for", memory_bytes: program.memory_bytes },
     });
     expect(backend.info.module!.compile_milliseconds).toBeGreaterThan(0);
   });

@@ -18,8 +18,9 @@ export type EmbeddingsRequest = "auto" | EmbeddingsPlace;
  */
 export type TuningRequest = "auto" | "off" | { milliseconds: number } | { variant: number };
 
-/** "int8": also variants that round more than the kernel itself, as those do that multiply activations as 8-bit integers. On WebAssembly, the module that does. */
-export type ActivationsRequest = "float" | "int8";
+/** "int8": also variants that round more than the kernel itself, as those do that multiply activations as 8-bit integers. On WebAssembly, the module that does.
+ * "int16": WebAssembly's own, by 16-bit integers; WebGPU takes "float" for it. */
+export type ActivationsRequest = "float" | "int16" | "int8";
 
 export interface KernelsRequest {
   tuning: TuningRequest;

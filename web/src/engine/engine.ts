@@ -29,7 +29,7 @@ export interface LoadOptions {
   tuning?: TuningRequest;
   /**
    * "int8": activations are rounded to 8 bits around products; on WebGPU where a prompt is read, if the GPU multiplies these faster. "float": never.
-   * Default: "int8" on WebAssembly, where that is several times faster, and "float" on WebGPU.
+   * "int16": to 16 bits, which changes logits by about a thousandth; on WebAssembly alone, and its default. WebGPU's is "float".
    */
   activations?: ActivationsRequest;
   /**

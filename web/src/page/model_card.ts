@@ -26,8 +26,8 @@ function backendRows({ name, adapter, reason, threads, module }: EngineInfo["bac
     ["Why there", reason],
   ];
   if (!module) return rows;
-  const simd = module.simd === "relaxed" ? "relaxed SIMD" : "SIMD, since this browser has no relaxed SIMD";
-  const activations = module.activations === "int8" ? "activations rounded to 8 bits" : "float activations";
+  const simd = module.simd === "relaxed" ? "relaxed SIMD" : "SIMD";
+  const activations = module.activations === "float" ? "float activations" : `activations of ${module.activations === "int8" ? 8 : 16} bits`;
   return [
     ...rows,
     ["Threads", `${threads}: ${module.threads_reason}`],
