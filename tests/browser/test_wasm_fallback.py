@@ -8,14 +8,15 @@ from tests.fixtures.worker_hook import hook_workers
 PROMPT = [2, *range(265, 285)]
 REQUEST = dict(prompt=PROMPT, max_tokens=40, ignore_eos=True, return_token_ids=True)
 
-# SwiftShader passes for a GPU, and something happens to it before the submit of a given number: the first is the prompt's, then each is a token's.
+# SwiftShader passes for a GPU, and something happens to it before the submit of a given number in an answer: the first is the prompt's, then each is a token's.
 HOOK = """
 Object.defineProperty(GPUAdapterInfo.prototype, "isFallbackAdapter", { get: () => false });
 const { requestDevice } = GPUAdapter.prototype;
 let device;
 GPUAdapter.prototype.requestDevice = async function (descriptor) { return (device = await requestDevice.call(this, descriptor)); };
 const { submit } = GPUQueue.prototype;
-let count = 0;
+let count = -Infinity; // what is submitted while loading does not count
+addEventListener("message", ({ data: { method } }) => { if (["generate", "logits"].includes(method)) count = 0; });
 GPUQueue.prototype.submit = function (commands) {
   if (++count === SUBMIT) { HAPPENS }
   return submit.call(this, commands);

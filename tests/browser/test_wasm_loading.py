@@ -11,6 +11,8 @@ from tests.fixtures.worker_hook import hook_workers
 PROMPT = [2, *range(265, 285)]
 LOAD = "import('./gemlet.js').then(({{ Engine }}) => Engine.load('models/{name}/', {options}))"
 ISOLATION = ("cross-origin-opener-policy", "cross-origin-embedder-policy")
+# The module that asks for it is the one of 40 bytes (web/src/wasm/features.ts).
+NO_RELAXED_SIMD = "const { validate } = WebAssembly; WebAssembly.validate = (bytes) => bytes.length !== 40 && validate(bytes);"
 NO_MEMORY = "WebAssembly.Memory = class { constructor() { throw new RangeError('could not allocate memory'); } };"
 
 
@@ -35,7 +37,7 @@ def test_the_same_answer_with_every_number_of_threads(wasm_engine):
     for threads in (None, 1, 2, 3, 4):
         backend = wasm_engine.load(MODEL, backend="wasm", **({} if threads is None else {"threads": threads}))["backend"]
         assert backend["threads"] == threads or (threads is None and backend["threads"] <= processors)
-        assert backend["module"]["simd"] == "relaxed" and backend["module"]["activations"] == "int8"
+        assert (backend["module"]["simd"], backend["module"]["activations"]) == ("simd128", "int16")
         assert ("threads" in backend["module"]["file"]) == (backend["threads"] > 1)
         assert len(wasm_engine.page.workers) >= backend["threads"]
         answers.append((wasm_engine.tokens(PROMPT, 24), wasm_engine.logits(PROMPT)))
@@ -66,10 +68,14 @@ def test_a_host_that_sends_another_type_for_modules_is_good_enough(wasm_engine):
     assert len(wasm_engine.tokens(PROMPT, 8)) == 8
 
 
-def test_without_relaxed_simd_its_twin_gives_the_same_kind_of_answer(wasm_engine):
-    hook_workers(wasm_engine.page, "const { validate } = WebAssembly; WebAssembly.validate = (bytes) => bytes.length !== 40 && validate(bytes);")
-    backend = wasm_engine.load(MODEL, backend="wasm")["backend"]
-    assert backend["module"]["simd"] == "simd128"
+def test_relaxed_simd_is_taken_for_8_bits_and_asked_for_first(wasm_engine):
+    backend = wasm_engine.load(MODEL, backend="wasm", activations="int8")["backend"]
+    assert (backend["module"]["simd"], backend["module"]["activations"]) == ("relaxed", "int8")
+    assert len(wasm_engine.tokens(PROMPT, 8)) == 8
+    hook_workers(wasm_engine.page, NO_RELAXED_SIMD)
+    failure = fails(wasm_engine, {"backend": "wasm", "activations": "int8"})
+    assert failure["code"] == "bad-request" and 'no module for "int8" with threads that runs in this browser' in failure["message"]
+    wasm_engine.load(MODEL, backend="wasm")
     assert len(wasm_engine.tokens(PROMPT, 8)) == 8
 
 
