@@ -41,7 +41,7 @@ def attention_kernel(tokens: int, heads: int, kv_heads: int, head_size: int, slo
     def heads_of_token(Q, STATE_WORDS, K, V, Y, starts, queries, rows, head0):
         for r in T.unroll(rows):
             starts[r] = (head0 + r) * head_size
-            queries[r] = row_position(STATE_WORDS, 0)
+            queries[r] = end_position(STATE_WORDS)
         attend[rows](Q, STATE_WORDS, K, V, Y, starts, queries, T.truncdiv(head0, group))
 
     @T.jit

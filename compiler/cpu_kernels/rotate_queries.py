@@ -2,11 +2,11 @@
 from tvm.script import tirx as T
 
 from ..kernels.kernel import Parameter, exact, number_name
-from ..kernels.position import row_position
 from ..kernels.rope import DIGIT, rotate
 from ..state import STATE
 from .cpu_kernel import CpuKernel
 from .norm import sum_of_squares
+from .position import position_of
 
 
 def rotate_queries_kernel(tokens: int, heads: int, head_size: int, stride: int, offset: int, scale: float, eps: float, norm: bool) -> CpuKernel:
@@ -33,7 +33,7 @@ def rotate_queries_kernel(tokens: int, heads: int, head_size: int, stride: int, 
         for item in T.serial(last - first):
             m: T.int32 = T.truncdiv(first + item, heads)
             start: T.int32 = T.truncdiv(m * stride + offset, 4) + T.truncmod(first + item, heads) * vectors
-            position: T.int32 = row_position(STATE_WORDS, m)
+            position: T.int32 = position_of(STATE_WORDS, m, tokens)
             factor: T.float32 = exact(scale)
             if norm:
                 add_squares(X, start, square)

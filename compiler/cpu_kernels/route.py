@@ -64,7 +64,7 @@ def group_kernel(tokens: int, experts: int, chosen: int) -> CpuKernel:
         LIST = T.decl_buffer((experts * tokens,), "int32", data=list)
         for e in T.serial(last - first):
             COUNT[first + e] = 0
-        for m in T.serial(STATE_WORDS[STATE["length"]]):
+        for m in T.serial(1 if tokens == 1 else STATE_WORDS[STATE["length"]]):
             for k in T.serial(chosen):
                 expert: T.int32 = T.Cast("int32", ROUTE[m * 2 * chosen + k])
                 if T.And(expert >= first, expert < last):

@@ -83,7 +83,9 @@ def driver(steps: dict[str, list[Launch]], offsets: dict[str, int], threads: boo
     kernels = {launch.kernel.name: launch.kernel for launches in steps.values() for launch in launches}
     parts = [f"#define SPINS {SPINS}", THREADED if threads else ALONE, HEAD, *(declaration(kernel) for kernel in kernels.values())]
     for number, (name, launches) in enumerate(steps.items()):
-        lines = [call(launch, offsets, f"((i32 *){offsets['state']})[{STATE['length']}]") for launch in launches]
+        # Steps of one token have one, whatever the state tells: in `tail` that is the length of the chunk before.
+        length = f"((i32 *){offsets['state']})[{STATE['length']}]" if name.startswith("prefill_") else "1"
+        lines = [call(launch, offsets, length) for launch in launches]
         parts.append("\n".join([f"\n/* {name} */", f"static void step_{number}(i32 thread, i32 threads) {{", *lines, "}"]))
     cases = [f"    case {number}: step_{number}(thread, threads); break;" for number in range(len(steps))]
     parts.append("\n".join(["\nstatic void execute(i32 step, i32 thread, i32 threads) {", "  switch (step) {", *cases, "  }", "}\n"]))

@@ -96,7 +96,7 @@ class CpuOperators:
         step.context.sizes[queries] = 4 * q.rows * q.width
         rotate = rotate_queries_kernel(q.rows, heads, plan.head_size, q.stride, q.offset, op["scale"], op["eps"], norm is not None)
         step.launch(rotate, q.buffer, *([] if norm is None else [step.values[norm]]), table, "state", queries)
-        kernel = attention_kernel(q.rows, heads, plan.kv_heads, plan.head_size, plan.slots, plan.ring, op["window"] or None, bool(op["blocks"]))
+        kernel = attention_kernel(q.rows, heads, plan.kv_heads, plan.head_size, plan.slots, plan.ring, op["window"] or None, bool(op["blocks"]) and q.rows > 1)
         step.launch(kernel, queries, "state", *plan.buffer_names, out.buffer)
         return out
 
