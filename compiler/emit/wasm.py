@@ -83,7 +83,7 @@ def write_module(folder: Path, file: str, linked: bytes) -> dict:
 
 
 def wasm_entry(target: WasmTarget, modules: list[dict], pieces: dict[str, list]) -> dict:
-    """The manifest's `wasm` (docs/artifact.md)."""
+    """The manifest's `wasm` (docs/artifact.md). pieces: none in a folder without weights."""
     program, offsets = target.programs[0], target.offsets[0]
     return {
         "modules": modules,
@@ -94,7 +94,7 @@ def wasm_entry(target: WasmTarget, modules: list[dict], pieces: dict[str, list])
         "state": offsets["state"],
         "state_bytes": program.buffers["state"].bytes,
         "logits": offsets["logits"],
-        "weights": [{"name": name, "offset": offsets[name], "bytes": program.buffers[name].bytes, "pieces": pieces[name]} for name in target.weights],
+        "weights": [{"name": name, "offset": offsets[name], "bytes": program.buffers[name].bytes, "pieces": pieces.get(name, [])} for name in target.weights],
     }
 
 
