@@ -62,8 +62,8 @@ def quantize_kernel(tokens: int, columns: int, group: int, form: str, zero: int,
                 peak[T.Ramp(0, 1, 4)] = T.max(peak[T.Ramp(0, 1, 4)], T.max(values[v], T.Broadcast(T.float32(0), 4) - values[v]))
             largest: T.float32 = T.max(T.max(peak[0], peak[1]), T.max(peak[2], peak[3]))
             SCALES[at] = largest * exact(1 / LARGEST[form])
-            # In a group of zeros all q are 0, whatever the inverse.
-            inverse: T.float32 = T.float32(LARGEST[form]) / T.max(largest, exact(2.0**-120))
+            # In a group of zeros all q are 0, whatever the inverse, as long as it is finite.
+            inverse: T.float32 = T.float32(LARGEST[form]) / T.max(largest, exact(2.0**-100))
             total[T.Ramp(0, 1, 4)] = T.Broadcast(T.int32(0), 4)
             for v in T.unroll(vectors):
                 # Adding 1.5 * 2^23 leaves the nearest whole number, halves to even, in the low bits.
