@@ -9,6 +9,7 @@ from tests.fixtures.wasm_models import MODEL
 from tests.fixtures.worker_hook import hook_workers
 
 PROMPT = [2, *range(265, 285)]
+TOLERANCE = 2e-3  # the project's bound on logits, as in test_random_checkpoints.py
 LOAD = "import('./gemlet.js').then(({{ Engine }}) => Engine.load('models/{name}/', {options}))"
 ISOLATION = ("cross-origin-opener-policy", "cross-origin-embedder-policy")
 # The module that asks for it is the one of 40 bytes (web/src/wasm/features.ts).
@@ -42,6 +43,15 @@ def test_the_same_answer_with_every_number_of_threads(wasm_engine):
         assert len(wasm_engine.page.workers) >= backend["threads"]
         answers.append((wasm_engine.tokens(PROMPT, 24), wasm_engine.logits(PROMPT)))
     assert all(answer == answers[0] for answer in answers)
+
+
+def test_a_prompt_of_several_chunks_gives_webgpus_logits(wasm_engine):
+    prompt = [2, *(7 + 11 * i % 300 for i in range(600))]
+    wasm_engine.load(MODEL, backend="webgpu", tuning="off")
+    expected = wasm_engine.logits(prompt)
+    for threads in (1, 2):
+        wasm_engine.load(MODEL, backend="wasm", activations="float", threads=threads)
+        assert wasm_engine.logits(prompt) == pytest.approx(expected, abs=TOLERANCE)
 
 
 def test_on_a_software_adapter_webassembly_is_taken_and_says_why(wasm_engine):

@@ -9,6 +9,9 @@ import type { EngineInfo } from "./core";
 import type { Progress } from "./load";
 import { RpcClient } from "./rpc";
 
+/** Milliseconds. */
+const LONGEST_UNLOAD = 3000;
+
 export interface LoadOptions {
   /**
    * Default "auto": WebGPU on a GPU; without one, or where it fails, also in the midst of an answer, WebAssembly; and WebGPU on an adapter in software where
@@ -113,7 +116,9 @@ export class Engine {
 
   /** Frees the memory, the GPU's too, and ends the workers. What is under way, and each later call, throws GemletError "unloaded". */
   async unload(): Promise<void> {
-    await this.rpc.call("unload", null).finally(() => this.worker.terminate());
+    // A step of WebAssembly keeps the worker until it is done, and one that broke off in another thread for ever.
+    const patience = new Promise((resolve) => setTimeout(resolve, LONGEST_UNLOAD));
+    await Promise.race([this.rpc.call("unload", null), patience]).finally(() => this.worker.terminate());
     this.rpc.fail(new GemletError("unloaded", "the engine was unloaded"));
   }
 }
