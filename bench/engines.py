@@ -50,10 +50,10 @@ def engines(threads: Sequence[int]) -> list[Engine]:
         Engine("gemlet", WEBGPU, "gemlet.js", GEMLET_WEIGHTS, {"folder": model, "backend": "webgpu"}),
         Engine("transformers.js 4.3.1", WEBGPU, "transformers_js.js", ONNX_WEIGHTS[WEBGPU], {"model": ONNX[WEBGPU], "device": "webgpu", "threads": 1}),
         Engine("wllama 3.8.1", WEBGPU, "wllama.js", GGUF_WEIGHTS, {"model": GGUF, "gpuLayers": 99, "threads": 1}),
-        Engine("gemlet", WASM, "gemlet.js", GEMLET_WEIGHTS, {"folder": model, "backend": "wasm"}),
     ]
     for count in threads:
         found += [
+            Engine("gemlet", WASM, "gemlet.js", GEMLET_WEIGHTS, {"folder": model, "backend": "wasm", "threads": count}, count),
             Engine("transformers.js 4.3.1", WASM, "transformers_js.js", ONNX_WEIGHTS[WASM], {"model": ONNX[WASM], "device": "wasm", "threads": count}, count),
             Engine("wllama 3.8.1", WASM, "wllama.js", GGUF_WEIGHTS, {"model": GGUF, "gpuLayers": 0, "threads": count}, count),
         ]

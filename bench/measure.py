@@ -25,6 +25,7 @@ LOAD = """async ([module, options]) => {
   globalThis.engine = await load(options);
   return performance.now() - start;
 }"""
+MODULE = "() => engine.module ?? null"
 ANSWER = "([prompt, count]) => engine.generate(prompt, count)"
 
 
@@ -55,6 +56,16 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Module:
+    """What an engine tells of its WebAssembly: bytes of the module and of its linear memory, milliseconds from asking for the file to its being compiled."""
+
+    file: str
+    bytes: int
+    compile: float
+    memory: int
+
+
+@dataclass(frozen=True)
 class Round:
     """What one round measured. Milliseconds, bytes and calls; those with `_per_token` are of one decoded token."""
 
@@ -65,6 +76,7 @@ class Round:
     page_thread_per_token: float
     worker_threads_per_token: float | None  # None where the system does not tell
     memory: MemoryPeak
+    module: Module | None = None  # of engines that tell
 
 
 def measure(
@@ -88,6 +100,7 @@ def _measure(browser: Browser, page: Page, engine: Engine, prompts: Sequence[Pro
     processes = BrowserProcesses(browser, page)
     with processes.memory_peak() as memory:
         load = page.evaluate(LOAD, [engine.module, engine.options])
+        module = page.evaluate(MODULE)
         first_answer = answer(page, prompts[0], WARM_UP_TOKENS).first_token
         count_calls = engine.backend == WEBGPU
         marks = [_cost(page, processes, count_calls)]
@@ -109,6 +122,7 @@ def _measure(browser: Browser, page: Page, engine: Engine, prompts: Sequence[Pro
         per_token(pages[1], pages[0], tokens),
         per_token(workers[1], workers[0], tokens) if workers else None,
         memory,
+        Module(**module) if module else None,
     )
 
 

@@ -35,7 +35,7 @@ class BrowserProcesses:
         """`page` must have its address already: going to another may change its process."""
         self._devtools = page.context.new_cdp_session(page)
         self._devtools.send("Performance.enable")
-        self._page = _page_process(browser, page)
+        self._page = page_process(browser, page)
         (self._gpu,) = _processor_seconds(browser, "GPU")
 
     def page_seconds(self) -> float:
@@ -80,7 +80,7 @@ class BrowserProcesses:
             sampler.join()
 
 
-def _page_process(browser: Browser, page: Page) -> int:
+def page_process(browser: Browser, page: Page) -> int:
     """Chromium keeps spare renderers and does not say which one is the page's: it is the one that can be kept busy.
 
     Tried again while a spare one, at its start, is nearly as busy.

@@ -10,6 +10,7 @@ from bench.engines import NOT_MEASURED, WEBGPU, Engine
 from bench.measure import Round
 from bench.summary import cell, number, spread
 
+KIBIBYTE = 1 << 10
 MEBIBYTE = 1 << 20
 GIBIBYTE = 1 << 30
 
@@ -68,6 +69,7 @@ def format_results(results: Results) -> str:
         "",
         *table(*_loading(results)),
         "",
+        *_modules(results),
         "## Speed",
         "",
         *table(*_speed(results)),
@@ -116,6 +118,23 @@ def _loading(results: Results) -> tuple[list[str], list[list[str]]]:
         for engine, rounds in results.rounds.items()
     ]
     return head, rows
+
+
+def _modules(results: Results) -> list[str]:
+    """Nothing where no engine tells of a module."""
+    head = ["engine", "module", "its size, KiB", "fetched and compiled, ms", "linear memory, MiB"]
+    rows = [
+        [
+            engine.title,
+            f"`{rounds[0].module.file}`",
+            number(rounds[0].module.bytes / KIBIBYTE),
+            _figure(rounds, lambda each: each.module.compile),
+            number(rounds[0].module.memory / MEBIBYTE),
+        ]
+        for engine, rounds in results.rounds.items()
+        if rounds[0].module
+    ]
+    return ["## WebAssembly", "", *table(head, rows), ""] if rows else []
 
 
 def _speed(results: Results) -> tuple[list[str], list[list[str]]]:

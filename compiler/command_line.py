@@ -15,8 +15,7 @@ from compiler.setup.environment import LEVELS, enter_environment
 from compiler.setup.folders import ENVIRONMENT, REQUIREMENTS, SITE
 
 QUANTIZATIONS = ("auto", "q4", "q8", "f16", "f32")
-TARGETS = ("webgpu",)
-PLANNED_TARGETS = ("wasm",)
+TARGETS = ("webgpu", "wasm")
 ADAPTERS = ("auto", "hardware", "swiftshader")
 
 # As a shell reports a program that Ctrl-C ended.
@@ -73,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     compile_.add_argument("--name", help="the model's folder below OUT/models (default: from its title)")
     _add_plan_options(compile_)
     compile_.add_argument(
-        "--targets", type=_targets, default=TARGETS, metavar="LIST", help="kinds of code to emit (default: webgpu)"
+        "--targets", type=_targets, default=TARGETS, metavar="LIST", help="kinds of code to emit (default: webgpu,wasm)"
     )
     compile_.add_argument(
         "--no-weights", dest="weights", action="store_false", help="only kernels and manifest; a bare config.json will do"
@@ -130,8 +129,6 @@ def _add_plan_options(parser: argparse.ArgumentParser) -> None:
 def _targets(text: str) -> tuple[str, ...]:
     targets = tuple(dict.fromkeys(text.split(",")))
     for target in targets:
-        if target in PLANNED_TARGETS:
-            raise argparse.ArgumentTypeError(f"{target} is planned, but not there yet: use {','.join(TARGETS)}")
         if target not in TARGETS:
             raise argparse.ArgumentTypeError(f"{target!r} is not a target: use {','.join(TARGETS)}")
     return targets

@@ -28,7 +28,7 @@ def ensure_default_site(page: Path, progress: Progress) -> None:
         from compiler.checkpoint import open_checkpoint
         from compiler.package import compile_model
 
-        compile_model(open_checkpoint(model), SITE, NAME, "auto", None, ("webgpu",), None, progress)
+        compile_model(open_checkpoint(model), SITE, NAME, "auto", None, ("webgpu", "wasm"), None, progress)
         write_stamp(stamp, inputs)
     copy_page(page, SITE)
     print(describe(folder))

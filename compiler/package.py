@@ -9,14 +9,17 @@ from .checkpoint import Checkpoint
 from .checkpoint.tokenizer import special_token_ids, tokenizer_json_from_folder, tokenizer_json_from_gguf
 from .emit.manifest import SCHEMA, manifest
 from .emit.shards import ShardWriter
+from .emit.wasm import LIMIT, WasmTarget, emit_modules, plan_wasm, unfit_entry, wasm_entry
 from .emit.webgpu import Shader, emit_with_variants
 from .errors import GemletError
 from .pipeline import Lowered, lower_model
 from .progress import Progress
 from .quantize.matrix import EncodedMatrix
+from .schedule.program import Program
 from .weights import STEPS, Weight, pack
 
 INDEX = "index.json"
+WEBGPU, WASM = "webgpu", "wasm"
 
 
 def compile_model(checkpoint: Checkpoint, out: Path, name: str | None, quant: str, context: int | None, targets: tuple[str, ...],
@@ -32,18 +35,30 @@ def compile_model(checkpoint: Checkpoint, out: Path, name: str | None, quant: st
         raise GemletError(f"{checkpoint.path}: no weights here, only a configuration; compile needs a checkpoint, or --no-weights for the kernels alone")
     with progress.phase("lowering the model", None, "steps"):
         lowered = lower_model(checkpoint, quant, context, dump)
+        wasm = plan_wasm(lowered) if WASM in targets and not any(weight.rounding for weight in lowered.weights) else None
         tokenizer = tokenizer_json(checkpoint) if weights else None
+    fits = wasm is not None and wasm.memory_bytes <= LIMIT
+    if targets == (WASM,) and wasm is None:
+        raise GemletError(f"{checkpoint.path}: products of this mobile checkpoint round their activations in fixed steps, which WebAssembly kernels cannot "
+                          "yet; take --targets webgpu")
+    if targets == (WASM,) and not fits:
+        raise GemletError(f"{checkpoint.path}: {wasm.memory_bytes} bytes of linear memory, but WebAssembly addresses {LIMIT}; take --targets webgpu, "
+                          "a smaller --context or fewer bits (--quant q4)")
     models = out / "models"
     made = [folder for folder in (models, *models.parents) if not folder.exists()]
     models.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=models))
     try:
         folder.chmod(0o755)
-        shaders = write_shaders(folder, lowered, dump, progress)
-        shards, pieces = write_weights(folder, lowered, progress) if weights else ([], {})
+        shaders = write_shaders(folder, lowered, dump, progress) if WEBGPU in targets else {}
+        modules = write_modules(folder, wasm, dump, progress) if fits else []
+        programs = ([lowered.program] if WEBGPU in targets else []) + (wasm.programs[:1] if fits else [])
+        shards, pieces = write_weights(folder, lowered, programs, progress) if weights else ([], {})
         write_texts(folder, checkpoint, tokenizer)
         tokens = special_token_ids(tokenizer, checkpoint.generation) if weights else None
-        document = manifest(name, checkpoint, quant, lowered, shaders, tokens, shards, pieces)
+        emitted = tuple(target for target in targets if target != WASM or wasm is not None)
+        document = manifest(name, checkpoint, quant, emitted, lowered, shaders if WEBGPU in targets else None, tokens, shards, pieces)
+        document["wasm"] = wasm and (wasm_entry(wasm, modules, pieces) if fits else unfit_entry(wasm))
         write_json(folder / "model.json", document)
         # In the model's folder at first, so that whatever fails takes it along.
         write_json(folder / INDEX, models_index(models, name, document))
@@ -92,11 +107,17 @@ def write_shaders(folder: Path, lowered: Lowered, dump: Path | None, progress: P
     return shaders
 
 
-def write_weights(folder: Path, lowered: Lowered, progress: Progress) -> tuple[list[dict], dict[str, list]]:
-    """Streams the weights and the constants into shards, tensor by tensor."""
-    program, writer = lowered.program, ShardWriter(folder)
-    total = sum(buffer.bytes for buffer in program.buffers.values() if buffer.kind == "weight")
-    with progress.phase("packing weights", total, "bytes") as phase:
+def write_modules(folder: Path, wasm: WasmTarget, dump: Path | None, progress: Progress) -> list[dict]:
+    """Emits the WebAssembly modules; returns what the manifest says of them."""
+    with progress.phase("compiling WebAssembly", None, "modules"):
+        return emit_modules(wasm, folder, dump)
+
+
+def write_weights(folder: Path, lowered: Lowered, programs: list[Program], progress: Progress) -> tuple[list[dict], dict[str, list]]:
+    """Streams what the Programs need of weights, packs and constants into shards, tensor by tensor."""
+    writer = ShardWriter(folder)
+    wanted = {buffer.name: buffer.bytes for program in programs for buffer in program.buffers.values() if buffer.kind == "weight"}
+    with progress.phase("packing weights", sum(wanted.values()), "bytes") as phase:
 
         def counted(chunks):
             for chunk in chunks:
@@ -104,13 +125,13 @@ def write_weights(folder: Path, lowered: Lowered, progress: Progress) -> tuple[l
                 phase.advance(memoryview(chunk).nbytes)
 
         for weight in lowered.weights:
-            if any(buffer.name in program.buffers for buffer in weight.buffers()):
+            if any(buffer.name in wanted for buffer in weight.buffers()):
                 add_weight(writer, weight, counted)
-            if f"{weight.name}{STEPS}" in program.buffers:
+            if f"{weight.name}{STEPS}" in wanted:
                 writer.add(f"{weight.name}{STEPS}", counted([weight.steps()]))
-        for name, parts in program.packs.items():
+        for name, parts in {name: parts for program in programs for name, parts in program.packs.items()}.items():
             writer.add(name, counted([pack(parts, lowered.weights)]))
-        for name, table in program.constants.items():
+        for name, table in {name: table for program in programs for name, table in program.constants.items()}.items():
             writer.add(name, counted([table]))
         return writer.finish()
 

@@ -23,29 +23,27 @@ from .passes.fuse_vector_input import fuse_vector_input
 from .passes.lower_linear import lower_linear
 from .schedule.kv_plan import CachePlan, plan_caches
 from .schedule.lookup_tables import lookup_tables
+from .schedule.lower_operators import LOWERINGS
 from .schedule.lower_step import Context, StepLowering, View
 from .schedule.memory_plan import plan_memory
 from .schedule.program import Buffer, Launch, Program, Table
 from .state import CHUNKS, state_words
 from .weights import Weight, pack_values, plan_weights
 
-PASSES: tuple[Callable[[tvm.IRModule], tvm.IRModule], ...] = (
-    lower_linear,
-    fuse_attention_inputs,
-    fuse_epilogue,
-    fuse_norm,
-    fuse_attention_parts,
-    fuse_experts_input,
-    fuse_vector_input,
-)
+Pass = Callable[[tvm.IRModule], tvm.IRModule]
+COMMON_PASSES: tuple[Pass, ...] = (lower_linear, fuse_attention_inputs, fuse_epilogue, fuse_norm)
+# What only GPUs need: there a launch costs more than the same norm reckoned in every workgroup.
+GPU_PASSES: tuple[Pass, ...] = (fuse_attention_parts, fuse_experts_input, fuse_vector_input)
+PASSES = COMMON_PASSES + GPU_PASSES
 DEFAULT_CONTEXT = 8192
 
 
 @dataclass(frozen=True)
 class Lowered:
-    """A Program and what it was made from."""
+    """The Program for GPUs and what it was made from. module: the steps after COMMON_PASSES, from which those for CPUs are made."""
 
     program: Program
+    module: tvm.IRModule
     weights: list[Weight]
     model: nn.Module
     caches: list[CachePlan]
@@ -75,6 +73,8 @@ def lower_model(checkpoint: Checkpoint, quant: str, context: int | None, dump: P
     module, parameters = export_steps(model, caches, chunks)
     write_dump(dump, "0-model", module.script)
     for index, apply in enumerate(PASSES, 1):
+        if apply is GPU_PASSES[0]:
+            common = module
         module = apply(module)
         write_dump(dump, f"{index}-{apply.__name__}", module.script)
     tables = lookup_tables(module, [name for name, _ in parameters])
@@ -82,7 +82,7 @@ def lower_model(checkpoint: Checkpoint, quant: str, context: int | None, dump: P
     program = lower_steps(module, model, weights, caches, context, chunks)
     program.check()
     write_dump(dump, "program", program.text)
-    return Lowered(program, weights, model, caches)
+    return Lowered(program, common, weights, model, caches)
 
 
 def chosen_context(checkpoint: Checkpoint, context: int | None, trained: int) -> int:
@@ -126,7 +126,7 @@ def lower_steps(module: tvm.IRModule, model, weights: list[Weight], caches: list
     names = [weight.name for weight in weights]
 
     def lower(step: str, results: list[str]) -> list[Launch]:
-        return StepLowering(step, module[step], names, inputs, results, lowering).launches
+        return StepLowering(step, module[step], names, inputs, results, lowering, LOWERINGS).launches
 
     vocabulary = model.config.vocab_size
     block = shape_for(vocabulary).rows

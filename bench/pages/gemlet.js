@@ -1,11 +1,14 @@
 // gemlet: its own engine, in its own worker, on the default model.
 
-/** options: {folder, backend}. Gives the engine's interface of this benchmark (bench/README.md). */
-export async function load({ folder, backend }) {
+/** options: {folder, backend, threads (of wasm)}. Gives the engine's interface of this benchmark (bench/README.md). */
+export async function load({ folder, backend, threads }) {
   const { Engine } = await import("../gemlet/gemlet.js");
-  const engine = await Engine.load(folder, { backend });
+  const engine = await Engine.load(folder, { backend, threads });
+  const { module, threads: count } = engine.info.backend;
+  if (threads !== undefined && count !== threads) throw new Error(`expected ${threads} threads, found ${count}: ${module.threads_reason}`);
   return {
     adapter: engine.info.backend.adapter,
+    module: module && { file: module.file, bytes: module.bytes, compile: module.compile_milliseconds, memory: module.memory_bytes },
     async generate({ ids }, count) {
       const request = { prompt: ids, max_tokens: count, temperature: 0, ignore_eos: true, stream: true, return_token_ids: true };
       const start = performance.now();

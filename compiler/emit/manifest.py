@@ -12,38 +12,48 @@ SCHEMA = 1
 VERSION = "0.1.0"
 
 
-def manifest(name: str, checkpoint: Checkpoint, quant: str, lowered: Lowered, shaders: dict[str, Shader], tokens: SpecialTokenIds | None,
+def manifest(name: str, checkpoint: Checkpoint, quant: str, targets: tuple[str, ...], lowered: Lowered, shaders: dict[str, Shader] | None, tokens: SpecialTokenIds | None,
              shards: list[dict], pieces: dict[str, list]) -> dict:
-    """The manifest as JSON values. tokens: None where the folder has no weights and so no tokenizer."""
-    program = lowered.program
-    buffers = list(program.buffers.values())
-    index = {buffer.name: number for number, buffer in enumerate(buffers)}
-    kernels = program.kernels
-    kernel_index = {kernel.name: number for number, kernel in enumerate(kernels)}
+    """The manifest as JSON values, but for its `wasm`. shaders: None where WebGPU is not a target. tokens: None where the folder has no
+    weights and so no tokenizer."""
     return {
         "schema": SCHEMA,
         "generator": f"gemlet {VERSION}",
         "name": name,
         "title": checkpoint.title,
         "source": source(checkpoint),
+        "targets": list(targets),
         "architecture": checkpoint.config["model_type"],
         "chat": checkpoint.chat_template is not None,
         "license": {"name": checkpoint.license.name, "url": checkpoint.license.url, "file": "LICENSE.txt"},
         "facts": facts(checkpoint, lowered),
-        "context": program.context,
+        "context": lowered.program.context,
         "quantization": {"requested": quant, "formats": formats(lowered)},
         "tokenizer": None if tokens is None else {"file": "tokenizer.json", "add_bos": tokens.add_bos, "bos": tokens.bos, "stop": list(tokens.stop)},
         "chat_template": "chat_template.jinja" if checkpoint.chat_template is not None else None,
+        "prefill": list(lowered.program.chunks),
+        "shards": shards,
+        **webgpu_entries(lowered.program, shaders, pieces),
+    }
+
+
+def webgpu_entries(program: Program, shaders: dict[str, Shader] | None, pieces: dict[str, list]) -> dict:
+    """What only WebGPU reads; empty lists where it is not a target."""
+    if shaders is None:
+        return {"limits": {}, "state": {"buffer": -1, "fields": STATE}, "buffers": [], "tables": [], "kernels": [], "steps": {}, "weights": []}
+    buffers = list(program.buffers.values())
+    index = {buffer.name: number for number, buffer in enumerate(buffers)}
+    kernels = program.kernels
+    kernel_index = {kernel.name: number for number, kernel in enumerate(kernels)}
+    return {
         "limits": limits(program, shaders),
-        "prefill": list(program.chunks),
         "state": {"buffer": index["state"], "fields": STATE},
         "buffers": [buffer_entry(buffer) for buffer in buffers],
         "tables": [{"rows": table.rows, "buffers": [index[name] for name in table.buffers], "part": index[table.part]} for table in program.tables],
         "kernels": [kernel_entry(kernel, program, shaders) for kernel in kernels],
         "steps": {step: [launch_entry(launch, kernel_index, index, shaders[launch.kernel.name]) for launch in launches]
                   for step, launches in program.steps.items()},
-        "shards": shards,
-        "weights": [{"buffer": index[buffer], "pieces": places} for buffer, places in sorted(pieces.items())],
+        "weights": [{"buffer": index[buffer], "pieces": places} for buffer, places in sorted(pieces.items()) if buffer in index],
     }
 
 

@@ -90,10 +90,11 @@ class Context:
 
 
 class StepLowering:
-    """Walks one function's bindings. `inputs`: what each of its inputs is; `results`: names for its results."""
+    """Walks one function's bindings. `inputs`: what each of its inputs is; `results`: names for its results; `lowerings`: by operator,
+    what launches its kernels and returns where its result is."""
 
-    def __init__(self, step: str, function: relax.Function, weights: list[str], inputs: dict, results: list[str], context: Context):
-        self.step, self.context = step, context
+    def __init__(self, step: str, function: relax.Function, weights: list[str], inputs: dict, results: list[str], context: Context, lowerings: dict):
+        self.step, self.context, self.lowerings = step, context, lowerings
         self.launches: list[Launch] = []
         self.values: dict = {}
         count = int(function.attrs["num_input"])
@@ -117,8 +118,6 @@ class StepLowering:
         return self.result_variables(value) if isinstance(value, (relax.Var, relax.Tuple)) else [(expression, 0)]
 
     def lower(self, variable, value):
-        from .lower_operators import LOWERINGS
-
         if isinstance(value, relax.Var):
             return self.values[value]
         if isinstance(value, relax.Tuple):
@@ -130,10 +129,10 @@ class StepLowering:
         if is_op(value, "split"):
             return split(self.values[value.args[0]], value)
         operator = parse(value)
-        if operator is None or operator.name not in LOWERINGS:
+        if operator is None or operator.name not in self.lowerings:
             raise GemletError(f"step {self.step}: no kernel for {value if operator is None else operator.name} (bound to "
                               f"{variable.name}); a pass must fuse it into an operator of compiler/passes/operators.py that has one")
-        return LOWERINGS[operator.name](self, operator, variable)
+        return self.lowerings[operator.name](self, operator, variable)
 
     def launch(self, kernel, *buffers: str) -> None:
         self.launches.append(Launch(kernel, tuple(buffers)))

@@ -7,6 +7,8 @@ import numpy as np
 from ..errors import GemletError
 from ..kernels.kernel import Kernel
 
+# The step that a backend may have to put weights into an order of its own, once they are all there.
+PREPARE = "prepare"
 KINDS = ("weight", "cache", "state", "activation", "logits")
 
 
@@ -84,7 +86,7 @@ class Program:
 
     def check(self) -> None:
         """GemletError where a launch breaks what the runtime relies on: every name known, as many buffers as
-        parameters, nothing bound twice where it is written, weights never written, and each scratch buffer written
+        parameters, nothing bound twice where it is written, weights written by `prepare` alone, and each scratch buffer written
         before it is read in its step."""
         for step, launches in self.steps.items():
             ready = set()
@@ -96,7 +98,7 @@ class Program:
                     if name not in self.buffers:
                         raise GemletError(f"{where}: buffer {name} is not in the Program")
                     kind = self.buffers[name].kind
-                    if parameter.written and (kind == "weight" or launch.buffers.count(name) > 1):
+                    if parameter.written and (kind == "weight" and step != PREPARE or launch.buffers.count(name) > 1):
                         raise GemletError(f"{where}: writes {name} ({kind}), bound {launch.buffers.count(name)} times")
                     if not parameter.written and kind == "activation" and name.startswith("scratch") and name not in ready:
                         raise GemletError(f"{where}: reads {name} before anything in the step wrote it")

@@ -5,6 +5,7 @@ from compiler.default_site import NAME
 from compiler.serve import serving
 from tests.fixtures.random_models import CHAT_TEMPLATE, MODELS  # noqa: F401  (also for the tests)
 from tests.fixtures.sites import EnginePage, add_model, add_page
+from tests.fixtures.wasm_models import wasm_address, wasm_engine, wasm_site  # noqa: F401  (fixtures)
 
 
 @pytest.fixture(scope="session")
@@ -47,7 +48,7 @@ def loaded(browser, address):
 def default_site(default_model, tmp_path_factory):
     """The folder of a site with the default model alone, as a bare `python build.py` makes it."""
     folder = tmp_path_factory.mktemp("default_site")
-    add_model(folder, default_model, NAME)
+    add_model(folder, default_model, NAME, targets=("webgpu", "wasm"))
     add_page(folder)
     return folder
 

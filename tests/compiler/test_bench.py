@@ -7,7 +7,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from bench.browser import Adapter
 from bench.command import DEFAULTS, choose
 from bench.engines import WEBGPU, engines
-from bench.measure import Answer, Round
+from bench.measure import Answer, Module, Round
 from bench.processes import MemoryPeak
 from bench.prompts import LONG, SHORT, prompts
 from bench.report import Results, Settings, format_results, table
@@ -91,6 +91,15 @@ def test_engines_on_the_processor_have_no_row_of_calls_and_may_have_no_worker_ti
     text = format_results(results({wllama: [a_round(calls_per_token={}, worker_threads_per_token=None)]}))
     assert cells(text, "Calls to WebGPU a decoded token")[1:] == []
     assert cells(text, "Loading, memory and threads")[1][4] == "-"
+
+
+def test_a_module_of_webassembly_has_a_row_of_its_own_and_no_table_without_one():
+    (gemlet,) = choose(engines((2,)), ["gemlet wasm"])
+    assert (gemlet.title, gemlet.options["threads"]) == ("gemlet wasm, 2 threads", 2)
+    rounds = [a_round(module=Module("wasm/a.wasm", 300 << 10, compile, 640 << 20)) for compile in (40.0, 60.0)]
+    row = cells(format_results(results({gemlet: rounds})), "WebAssembly")[1]
+    assert row == [gemlet.title, "`wasm/a.wasm`", "300", "50.0 (40.0 … 60.0)", "640"]
+    assert "## WebAssembly" not in format_results(results({gemlet: [a_round()]}))
 
 
 def test_engines_are_chosen_by_the_beginning_of_their_titles():

@@ -34,7 +34,7 @@ def build(*arguments: str, folder: Path = PROJECT) -> subprocess.CompletedProces
 def test_compile_has_the_documented_defaults():
     options = parse(["compile", "model", "-o", "out"])
     assert (options.command, options.model, options.out, options.name) == ("compile", "model", Path("out"), None)
-    assert (options.quant, options.context, options.targets, options.dump) == ("auto", None, ("webgpu",), None)
+    assert (options.quant, options.context, options.targets, options.dump) == ("auto", None, ("webgpu", "wasm"), None)
     assert options.weights and not parse(["compile", "model", "-o", "out", "--no-weights"]).weights
 
 
@@ -63,7 +63,6 @@ def test_no_command_is_the_default_build():
     ("line", "words"),
     [
         ("compile model", "-o/--out"),
-        ("compile model -o out --targets wasm", "wasm is planned, but not there yet"),
         ("compile model -o out --targets webgpu,metal", "'metal' is not a target"),
         ("compile model -o out --quant q3", "invalid choice: 'q3'"),
         ("compile model -o out --context 0", "'0' is not a whole number, at least 1"),

@@ -5,7 +5,7 @@ export type ErrorCode =
   | "bad-artifact" // the model's folder does not hold what docs/artifact.md says
   | "bad-request" // a parameter is wrong or not supported
   | "context-overflow" // the prompt does not fit
-  | "device-limits" // the GPU offers less than the model needs
+  | "device-limits" // the GPU, or the browser's memory for WebAssembly, offers less than the model needs
   | "device-lost"
   | "gpu-error" // a shader, a pipeline or memory
   | "network"
@@ -13,6 +13,9 @@ export type ErrorCode =
   | "storage" // the browser's private file system: not there, full, or in use by another tab
   | "unloaded" // the engine was told to unload
   | "worker-failed";
+
+/** What can happen to a GPU that has worked before. Another backend may go on then. */
+const GPU_FAILURES: readonly ErrorCode[] = ["device-lost", "gpu-error"];
 
 export class GemletError extends Error {
   constructor(
@@ -22,6 +25,10 @@ export class GemletError extends Error {
     super(message);
     this.name = "GemletError";
   }
+}
+
+export function isGpuFailure(error: unknown): error is GemletError {
+  return error instanceof GemletError && GPU_FAILURES.includes(error.code);
 }
 
 /** Throws GemletError "aborted" where the signal has fired. */

@@ -9,7 +9,7 @@ import { GemletError } from "../src/errors";
 import { ChatTemplate } from "../src/text/chat";
 import { Tokenizer } from "../src/text/tokenizer";
 import { FakeBackend } from "./fake_backend";
-import { BOS, CONTEXT, makeArtifact, STOP, TEMPLATE, TOKENIZER_FACTS, tokenizerFile } from "./fixture";
+import { BOS, CONTEXT, makeArtifact, PREFILL, STOP, TEMPLATE, TOKENIZER_FACTS, tokenizerFile } from "./fixture";
 
 const TEXT = "the tea ☕ is in the tin";
 const tokenizer = new Tokenizer(tokenizerFile(), TOKENIZER_FACTS);
@@ -17,9 +17,9 @@ const SCRIPT = [...tokenizer.encodePlain(TEXT), STOP[1]!];
 
 async function start({ chat = true, template = TEMPLATE } = {}) {
   const { manifest } = await makeArtifact(TEXT, { chat });
-  const backend = new FakeBackend(SCRIPT);
+  const backend = new FakeBackend(SCRIPT, { prefillSizes: PREFILL });
   const rendering = chat ? new ChatTemplate(template, tokenizer, { bos_token: "<bos>", eos_token: "<eos>" }) : null;
-  const core = new Core({ manifest, tokenizer, chat: rendering, backend }, 4);
+  const core = new Core({ manifest, tokenizer, chat: rendering, backend, fallBack: null }, 4, () => undefined);
   const { port1, port2 } = new MessageChannel();
   serveRpc(port1 as Endpoint, {
     load: async () => core.info,

@@ -4,8 +4,11 @@ import type { Chunk } from "../src/generate/chunks";
 import type { Backend, Drawn, Sampling } from "../src/backend/backend";
 
 export class FakeBackend implements Backend {
-  readonly info = { name: "webgpu" as const, reason: "a test", adapter: "none", per_layer_embeddings: null, kernels: null };
-  readonly weights = { write: () => undefined, flush: async () => undefined, stored: null };
+  readonly info = { name: "webgpu" as const, reason: "a test", adapter: "none", per_layer_embeddings: null, kernels: null, threads: null, module: null };
+  readonly weights = { weights: [], write: () => undefined, flush: async () => undefined, stored: null };
+  readonly prefillSizes: readonly number[];
+  readonly mostInFlight: number;
+  readonly parts = { total: 0, unit: "kernels" } as const;
   /** Every call, in order: "start", "prefill 3/4", "sample", "decode", "logits". */
   readonly calls: string[] = [];
   readonly prompts: number[][] = [];
@@ -13,15 +16,22 @@ export class FakeBackend implements Backend {
   /** Steps that were queued and have not resolved. */
   flying = 0;
   mostFlying = 0;
-  /** Rejects the draw of this number. */
+  /** Rejects the draw of this number, with `failure`. */
   failAt = Infinity;
+  failure: Error = new Error("the GPU is gone");
   private drawn = 0;
 
-  constructor(private readonly script: readonly number[]) {}
+  constructor(
+    private readonly script: readonly number[],
+    { prefillSizes = [4, 16], mostInFlight = Infinity } = {},
+  ) {
+    this.prefillSizes = prefillSizes;
+    this.mostInFlight = mostInFlight;
+  }
 
   async allocate(): Promise<void> {}
   async prepare(): Promise<void> {}
-  async tune(): Promise<void> {}
+  async complete(): Promise<void> {}
 
   start(sampling: Sampling): void {
     this.calls.push("start");
@@ -50,7 +60,7 @@ export class FakeBackend implements Backend {
     return new Float32Array([1, 2, 3]);
   }
 
-  unload(): void {
+  async unload(): Promise<void> {
     this.calls.push("unload");
   }
 
@@ -59,7 +69,7 @@ export class FakeBackend implements Backend {
     this.mostFlying = Math.max(this.mostFlying, ++this.flying);
     await new Promise((resolve) => setTimeout(resolve, 1));
     this.flying -= 1;
-    if (number >= this.failAt) throw new Error("the GPU is gone");
+    if (number >= this.failAt) throw this.failure;
     const stops = this.sampling!.stop;
     const token = this.script[number % this.script.length]!;
     const finished = this.script.slice(0, number + 1).some((each) => stops.includes(each));

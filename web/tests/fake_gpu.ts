@@ -20,6 +20,7 @@ export class FakeDevice {
   /** What the next error scopes give, innermost first. */
   errors: (GPUError | null)[] = [];
   limits = { maxStorageBufferBindingSize: 2 ** 30, maxBufferSize: 2 ** 31 };
+  readonly lost = new Promise<GPUDeviceLostInfo>(() => undefined);
   readonly buffers: FakeBuffer[] = [];
   readonly queue = {
     submit: (commands: (() => void)[]) => commands.forEach((command) => command()),
@@ -61,12 +62,13 @@ export function fakeGpu(
   limits: Record<string, number> | null,
   features: string[] = [],
   languageFeatures: string[] = [],
+  isFallbackAdapter = true,
 ): { gpu: GPU; requested: GPUDeviceDescriptor[] } {
   const requested: GPUDeviceDescriptor[] = [];
   const adapter = limits && {
     limits,
     features: new Set(features),
-    info: { vendor: "acme", architecture: "one", description: "", device: "", isFallbackAdapter: true },
+    info: { vendor: "acme", architecture: "one", description: "", device: "", isFallbackAdapter },
     requestDevice: async (descriptor: GPUDeviceDescriptor) => {
       requested.push(descriptor);
       return new FakeDevice();

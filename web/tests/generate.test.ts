@@ -1,10 +1,23 @@
 import { describe, expect, test } from "vitest";
 import { cutPrompt } from "../src/generate/chunks";
-import { generate, type Generation } from "../src/generate/generate";
+import { type Backends, generate, type Generation } from "../src/generate/generate";
 import { FakeBackend } from "./fake_backend";
 
 const letters = (ids: readonly number[]): string => ids.map((id) => String.fromCharCode(97 + id)).join("");
 const STOP = 25;
+const SAMPLING = { temperature: 0, top_k: 0, top_p: 1, min_p: 0, seed: 0, stop: [STOP] };
+
+/** These backends, each when the one before it has failed. */
+function oneAfterTheOther(first: FakeBackend, ...others: FakeBackend[]): Backends {
+  return {
+    current: async () => first,
+    replace: async (_, cause) => {
+      const next = others.shift();
+      if (!next) throw cause;
+      return next;
+    },
+  };
+}
 
 /** Generates from the recital of `script`; gives the outcome, the text, the tokens, and the backend. */
 async function run(script: number[], change: Partial<Generation> & { onToken?: (count: number) => void } = {}) {
@@ -13,14 +26,14 @@ async function run(script: number[], change: Partial<Generation> & { onToken?: (
   let text = "";
   const generation: Generation = {
     ids: [1, 2, 3],
-    sampling: { temperature: 0, top_k: 0, top_p: 1, min_p: 0, seed: 0, stop: [STOP] },
+    sampling: SAMPLING,
     maxTokens: 100,
     stopStrings: [],
     signal: new AbortController().signal,
     stepsInFlight: 4,
     ...change,
   };
-  const outcome = await generate(backend, [4, 16], letters, generation, (token, piece) => {
+  const outcome = await generate(oneAfterTheOther(backend), letters, generation, (token, piece) => {
     if (token !== null) tokens.push(token);
     text += piece;
     change.onToken?.(tokens.length);
@@ -103,10 +116,10 @@ describe("generate", () => {
     expect([tokens, backend.flying]).toEqual([[0, 1, 2], 0]);
   });
 
-  test("does nothing but start where the signal has fired before", async () => {
+  test("does nothing where the signal has fired before", async () => {
     const { outcome, backend } = await run([0], { signal: AbortSignal.abort() });
     expect(outcome).toMatchObject({ finishReason: "abort", completionTokens: 0 });
-    expect(backend.calls).toEqual(["start"]);
+    expect(backend.calls).toEqual([]);
   });
 
   test("passes on what fails in the backend", async () => {
@@ -114,7 +127,56 @@ describe("generate", () => {
     backend.failAt = 2;
     const sampling = { temperature: 0, top_k: 0, top_p: 1, min_p: 0, seed: 0, stop: [] };
     const signal = new AbortController().signal;
-    const answer = generate(backend, [4], letters, { ids: [1], sampling, maxTokens: 9, stopStrings: [], signal, stepsInFlight: 4 }, () => undefined);
+    const answer = generate(oneAfterTheOther(backend), letters, { ids: [1], sampling, maxTokens: 9, stopStrings: [], signal, stepsInFlight: 4 }, () => undefined);
     await expect(answer).rejects.toThrow("the GPU is gone");
+  });
+
+  test("keeps no more in flight than the backend allows, so that none runs for nothing", async () => {
+    const backend = new FakeBackend([0, 1, 2, STOP], { mostInFlight: 1 });
+    const generation = { ids: [1, 2, 3], sampling: SAMPLING, maxTokens: 9, stopStrings: [], signal: new AbortController().signal, stepsInFlight: 4 };
+    expect(await generate(oneAfterTheOther(backend), letters, generation, () => undefined)).toMatchObject({ finishReason: "stop", completionTokens: 4 });
+    expect([backend.mostFlying, backend.calls.filter((call) => call === "decode").length]).toEqual([1, 3]);
+  });
+
+  test("goes on with the next backend from prompt and tokens where one fails, with no token twice and no text lost", async () => {
+    const first = new FakeBackend([0, 1, 2, 3]);
+    const second = new FakeBackend([4, 5, STOP], { prefillSizes: [64] });
+    first.failAt = 3;
+    const tokens: number[] = [];
+    let text = "";
+    const generation = { ids: [1, 2], sampling: SAMPLING, maxTokens: 9, stopStrings: ["ce"], signal: new AbortController().signal, stepsInFlight: 4 };
+    const outcome = await generate(oneAfterTheOther(first, second), letters, generation, (token, piece) => {
+      if (token !== null) tokens.push(token);
+      text += piece;
+    });
+    // The first gives a, b, c; "c" is held back, since "ce" might come, and the second finds that it does: its own first is "e".
+    expect([outcome.finishReason, tokens, text]).toEqual(["stop", [0, 1, 2, 4], "ab"]);
+    expect(second.prompts).toEqual([[1, 2, 0, 1, 2]]);
+    expect(second.calls.slice(0, 2)).toEqual(["start", "prefill 5/64"]);
+    expect([first.flying, second.flying]).toEqual([0, 0]);
+  });
+
+  test("draws no more than max_tokens from two backends together", async () => {
+    const [first, second] = [new FakeBackend([0]), new FakeBackend([1])];
+    first.failAt = 2;
+    const generation = { ids: [1], sampling: SAMPLING, maxTokens: 5, stopStrings: [], signal: new AbortController().signal, stepsInFlight: 4 };
+    const outcome = await generate(oneAfterTheOther(first, second), letters, generation, () => undefined);
+    expect(outcome).toMatchObject({ finishReason: "length", completionTokens: 5 });
+    expect(second.calls.filter((call) => call === "decode").length).toBe(2);
+  });
+
+  test("ends with what it has where the signal fires while another backend is being loaded", async () => {
+    const backend = new FakeBackend([0]);
+    backend.failAt = 2;
+    const aborter = new AbortController();
+    const backends: Backends = {
+      current: async () => backend,
+      replace: () => {
+        setTimeout(() => aborter.abort(), 5);
+        return new Promise(() => undefined);
+      },
+    };
+    const generation = { ids: [1], sampling: SAMPLING, maxTokens: 5, stopStrings: [], signal: aborter.signal, stepsInFlight: 4 };
+    expect(await generate(backends, letters, generation, () => undefined)).toMatchObject({ finishReason: "abort", completionTokens: 2 });
   });
 });

@@ -1,9 +1,11 @@
 import { describe, expect, test } from "vitest";
 import { checkManifest } from "../src/artifact/check_manifest";
-import type { Manifest, VariantSpec } from "../src/artifact/manifest";
+import type { Manifest, VariantSpec, WasmModule, WasmProgram } from "../src/artifact/manifest";
 import { makeArtifact } from "./fixture";
+import { wasmProgram } from "./wasm_fixture";
 
 const { manifest } = await makeArtifact("abc");
+const WASM = await wasmProgram(manifest);
 const URL = "models/recital/model.json";
 
 /** The fixture's manifest with one change. */
@@ -29,9 +31,14 @@ describe("checkManifest", () => {
     expect(() => checkManifest(changed((each) => (each.schema = 2)), URL)).toThrow(/schema 2.*reads schema 1.*update the engine/);
   });
 
-  test.each(Object.keys(manifest).filter((key) => key !== "schema"))("names the key %s where it is missing", (key) => {
+  test.each(Object.keys(manifest).filter((key) => !["schema", "targets", "wasm"].includes(key)))("names the key %s where it is missing", (key) => {
     const { [key as keyof Manifest]: _, ...rest } = manifest;
     expect(() => checkManifest(rest, URL)).toThrow(`${URL}: the key "${key}" is missing`);
+  });
+
+  test("takes an artifact that was made before there was WebAssembly as one for WebGPU", () => {
+    const { targets: _, wasm: __, ...rest } = manifest;
+    expect(checkManifest(rest, URL)).toEqual(manifest);
   });
 
   test("names a key of another type, with both types", () => {
@@ -61,8 +68,44 @@ describe("checkManifest", () => {
     ["a variant without a grid", (each) => (each.kernels[0]!.variants = [VARIANT, { ...VARIANT, grid: [1, 0, 1] }]), /variant 1: grid is \[1,0,1\]/],
     ["a variant with a wrong feature", (each) => (each.kernels[0]!.variants = [{ ...VARIANT, requires: [1 as never] }]), /requires is no list of names/],
     ["a variant that does not say whether it rounds", (each) => (each.kernels[0]!.variants = [{ ...VARIANT, exact: undefined as never }]), /exact is undefined/],
+    ["no size of the vocabulary", (each) => delete each.facts["vocab_size"], /facts.vocab_size is undefined/],
     ["a cache with slots of no size", (each) => delete each.buffers[1]!.slot_bytes, /buffer "cache": slots need slot_bytes/],
   ])("refuses %s", (_, change, message) => {
     expect(() => checkManifest(changed(change), URL)).toThrow(message);
+  });
+});
+
+describe("checkManifest, of WebAssembly", () => {
+  /** The fixture's manifest for WebAssembly alone, with one change. */
+  const wasmOnly = (change: (wasm: WasmProgram) => void = () => undefined): unknown =>
+    changed((each) => {
+      Object.assign(each, { targets: ["wasm"], kernels: [], steps: {}, buffers: [], tables: [], weights: [], limits: {} });
+      each.state.buffer = -1;
+      each.wasm = structuredClone(WASM);
+      change(each.wasm);
+    });
+
+  test("accepts it without WebGPU, and what is too large for it", () => {
+    expect(checkManifest(wasmOnly(), URL)).toEqual(wasmOnly());
+    const unfit = { unfit: { memory_bytes: 2 ** 33, limit_bytes: 2 ** 32, context_that_fits: 0 } };
+    expect(checkManifest(changed((each) => (each.wasm = unfit)), URL).wasm).toEqual(unfit);
+  });
+
+  test.each<[string, (wasm: WasmProgram) => void, RegExp]>([
+    ["half a page of memory", (wasm) => (wasm.memory_bytes = 32768), /wasm.memory_bytes is 32768, expected a multiple of 65536/],
+    ["more memory than there can be", (wasm) => (wasm.memory_bytes = 2 ** 33), /wasm.memory_bytes is 8589934592/],
+    ["no module", (wasm) => (wasm.modules = []), /wasm.modules is empty/],
+    ["a module without a hash", (wasm) => delete (wasm.modules[0] as Partial<WasmModule>).sha256, /wasm.modules\[0\]: expected file and sha256/],
+    ["a missing step", (wasm) => delete wasm.steps["prepare"], /wasm.steps: the step "prepare" is missing/],
+    ["a missing chunk", (wasm) => (wasm.prefill = [32]), /wasm.steps: the step "prefill_32" is missing/],
+    ["stacks outside of memory", (wasm) => (wasm.stacks.bytes = 65536), /the stacks, 262144 bytes from 0 on, reach outside of the memory/],
+    ["logits outside of memory", (wasm) => (wasm.logits = 131068), /the logits, \d+ bytes from 131068 on/],
+    ["a state that is too small", (wasm) => (wasm.state_bytes = 100), /the state holds 100 bytes, but chunks of 64 tokens need/],
+    ["a weight outside of memory", (wasm) => (wasm.weights[0]!.offset = 2 ** 20), /weight "script", \d+ bytes from 1048576 on/],
+    ["a piece of no shard", (wasm) => (wasm.weights[0]!.pieces[0]![0] = 7), /weight "script": shard is 7, expected 0 to 1/],
+    ["a piece past its shard", (wasm) => (wasm.weights[0]!.pieces[0]![1] = 4), /weight "script": a piece ends at byte \d+ of a shard/],
+    ["a piece past its weight", (wasm) => (wasm.weights[0]!.pieces[1]![3] = 400), /weight "script": a piece ends at byte 4\d\d of \d+/],
+  ])("refuses %s", (_, change, message) => {
+    expect(() => checkManifest(wasmOnly(change), URL)).toThrow(message);
   });
 });

@@ -32,7 +32,8 @@ function asDefaultStream(bytes: Bytes): ReadableStream<Bytes> {
 async function load(manifest: Manifest, signal?: AbortSignal): Promise<{ weight: Uint8Array; counted: number }> {
   const weight = new Uint8Array(manifest.buffers[2]!.bytes);
   let counted = 0;
-  const sink = { write: (_: number, offset: number, bytes: Uint8Array) => weight.set(bytes, offset), flush: async () => undefined, stored: null };
+  const { weights } = manifest;
+  const sink = { weights, write: (_: number, offset: number, bytes: Uint8Array) => weight.set(bytes, offset), flush: async () => undefined, stored: null };
   await loadShards(manifest, FOLDER, sink, (count) => (counted += count), signal);
   return { weight, counted };
 }
@@ -55,7 +56,8 @@ describe("loadShards", () => {
       return bytes;
     });
     const written: number[] = [];
-    const sink = { write: (_: number, offset: number) => void written.push(offset), flush: async () => undefined, stored: null };
+    const { weights } = artifact.manifest;
+    const sink = { weights, write: (_: number, offset: number) => void written.push(offset), flush: async () => undefined, stored: null };
     const loading = loadShards(artifact.manifest, FOLDER, sink, () => undefined);
     await expect(loading).rejects.toThrow(new RegExp(`${file}: the shard is damaged: expected SHA-256 ${sha256}, found [0-9a-f]{64}`));
     expect(written).not.toContain(artifact.manifest.weights[0]!.pieces[1]![3]);
@@ -104,7 +106,7 @@ describe("loadShards", () => {
       most = Math.max(most, ++flying);
       return bytes;
     });
-    const sink = { write: () => undefined, flush: async () => void flying--, stored: null };
+    const sink = { weights: many.weights, write: () => undefined, flush: async () => void flying--, stored: null };
     await loadShards(many, FOLDER, sink, () => undefined);
     expect([most, flying]).toEqual([2, 0]);
   });

@@ -30,7 +30,8 @@ async function load({ manifest, files: content }: Artifact, change: (bytes: Uint
   });
   const stored = new StoredRows(manifest, await ShardStore.open());
   const written = new Map<number, Uint8Array>(manifest.buffers.map(({ bytes }, index) => [index, new Uint8Array(bytes)]));
-  const sink = { write: (buffer: number, offset: number, bytes: Uint8Array) => written.get(buffer)!.set(bytes, offset), flush: async () => undefined, stored };
+  const write = (buffer: number, offset: number, bytes: Uint8Array): void => written.get(buffer)!.set(bytes, offset);
+  const sink = { weights: manifest.weights, write, flush: async () => undefined, stored };
   let counted = 0;
   await loadShards(manifest, FOLDER, sink, (count) => (counted += count));
   return { stored, written, counted };

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { Buffers } from "../src/webgpu/buffers";
-import { openDevice } from "../src/webgpu/device";
-import { State } from "../src/webgpu/state";
+import { State } from "../src/backend/state";
+import { findAdapter, openDevice } from "../src/webgpu/device";
 import { type FakeBuffer, FakeDevice, fakeGpu } from "./fake_gpu";
 import { CONTEXT, makeArtifact, withTable } from "./fixture";
 
@@ -14,13 +14,13 @@ afterAll(() => vi.unstubAllGlobals());
 describe("openDevice", () => {
   test("asks for the manifest's limits, and describes the adapter", async () => {
     const { gpu, requested } = fakeGpu(manifest.limits);
-    expect((await openDevice(manifest, gpu)).adapter).toBe("acme one (software)");
+    expect((await openDevice(manifest, await findAdapter(manifest, gpu))).adapter).toBe("acme one (software)");
     expect(requested).toEqual([{ requiredLimits: manifest.limits, requiredFeatures: [] }]);
   });
 
   test("names each limit that is missing, needed and offered, and no other", async () => {
     const { gpu, requested } = fakeGpu({ ...manifest.limits, maxStorageBufferBindingSize: 1024 });
-    const opening = openDevice(manifest, gpu);
+    const opening = findAdapter(manifest, gpu);
     await expect(opening).rejects.toMatchObject({
       code: "device-limits",
       message: expect.stringContaining("maxStorageBufferBindingSize: needed 1048576, offered 1024"),
@@ -32,14 +32,14 @@ describe("openDevice", () => {
   test("says which browsers have WebGPU where this one has not", async () => {
     vi.stubGlobal("isSecureContext", true);
     vi.stubGlobal("navigator", {});
-    await expect(openDevice(manifest)).rejects.toMatchObject({
+    await expect(findAdapter(manifest)).rejects.toMatchObject({
       code: "no-backend",
       message: expect.stringMatching(/this browser has no WebGPU\..*Chrome.*Safari.*Firefox/),
     });
   });
 
   test("says that there is no adapter where there is none", async () => {
-    await expect(openDevice(manifest, fakeGpu(null).gpu)).rejects.toThrow(/offers no GPU.*hardware acceleration/);
+    await expect(findAdapter(manifest, fakeGpu(null).gpu)).rejects.toThrow(/offers no GPU.*hardware acceleration/);
   });
 });
 
@@ -49,7 +49,7 @@ describe("openDevice, where kernels have variants", () => {
     const shader = { ...changed.kernels[0]!, grid: [1, 1, 1] as [number, number, number], exact: true };
     changed.kernels[0]!.variants = [["subgroups"], ["shader-f16", "subgroups"], ["packed"], []].map((requires) => ({ ...shader, requires }));
     const { gpu, requested } = fakeGpu(manifest.limits, ["subgroups", "timestamp-query", "float32-filterable"], ["packed", "other"]);
-    const { offered, identity } = await openDevice(changed, gpu);
+    const { offered, identity } = await openDevice(changed, await findAdapter(changed, gpu));
     expect(requested[0]!.requiredFeatures).toEqual(["subgroups", "timestamp-query"]);
     expect([...offered].sort()).toEqual(["packed", "subgroups"]);
     expect(JSON.parse(identity)).toEqual(["acme", "one", "", ""]);
@@ -62,7 +62,7 @@ describe("openDevice, where there are tables", () => {
     manifest.limits = { maxStorageBufferBindingSize: 100, maxBufferSize: 100 };
     for (const [offered, wanted] of [[1000, 240], [200, 200], [100, 100]] as const) {
       const { gpu, requested } = fakeGpu({ maxStorageBufferBindingSize: offered, maxBufferSize: 1000 });
-      await openDevice(manifest, gpu);
+      await openDevice(manifest, await findAdapter(manifest, gpu));
       expect(requested).toEqual([{ requiredLimits: { maxStorageBufferBindingSize: wanted, maxBufferSize: 240 }, requiredFeatures: [] }]);
     }
   });
@@ -126,14 +126,15 @@ describe("Buffers", () => {
 
 describe("State", () => {
   test("puts each field at its word, in its type", () => {
-    const state = new State(manifest);
+    const bytes = new ArrayBuffer(manifest.buffers[manifest.state.buffer]!.bytes);
+    const state = new State(manifest, bytes);
     state.start({ temperature: 0.5, top_k: 3, top_p: 0.25, min_p: 0.125, seed: 0xffffffff, stop: [7, 8] });
     state.setChunk(5, [10, 11, 12], [0, 1, 1]);
-    const ints = new Int32Array(state.bytes);
-    const floats = new Float32Array(state.bytes);
+    const ints = new Int32Array(bytes);
+    const floats = new Float32Array(bytes);
     expect([...ints.subarray(0, 4)]).toEqual([5, 3, 0, 0]);
     expect([floats[4], ints[5], floats[6], floats[7]]).toEqual([0.5, 3, 0.25, 0.125]);
-    expect(new Uint32Array(state.bytes)[8]).toBe(0xffffffff);
+    expect(new Uint32Array(bytes)[8]).toBe(0xffffffff);
     expect([...ints.subarray(9, 13)]).toEqual([2, 7, 8, 0]);
     expect([...ints.subarray(90, 94)]).toEqual([0, 1, 1, 0]);
     expect([...ints.subarray(348, 352)]).toEqual([10, 11, 12, 0]);
@@ -142,14 +143,15 @@ describe("State", () => {
   });
 
   test("reads the newest token from the ring, also after its end", () => {
-    const state = new State(manifest);
-    const copy = new Int32Array(state.bytes.byteLength / 4);
+    const bytes = new ArrayBuffer(manifest.buffers[manifest.state.buffer]!.bytes);
+    const state = new State(manifest, bytes);
+    const copy = new Int32Array(bytes.byteLength / 4);
     copy[26 + 1] = 99;
     for (const generated of [2, 66]) {
       copy[2] = generated;
-      expect(state.readDrawn(copy.buffer)).toEqual({ token: 99, finished: false });
+      expect(state.readDrawnFrom(copy)).toEqual({ token: 99, finished: false });
     }
     copy[3] = 1;
-    expect(state.readDrawn(copy.buffer).finished).toBe(true);
+    expect(state.readDrawnFrom(copy).finished).toBe(true);
   });
 });

@@ -1,9 +1,10 @@
 /** Checks model.json before anything is downloaded or created from it. */
 
 import { GemletError } from "../errors";
+import { checkWasm } from "./check_wasm";
 import { type KernelSpec, type Manifest, MAX_STOP_TOKENS, SCHEMA, STATE_FIELDS } from "./manifest";
 
-type Kind = "string" | "number" | "boolean" | "array" | "object" | "string or null";
+type Kind = "string" | "number" | "boolean" | "array" | "object" | "string or null" | "object or null";
 
 const KEYS: Record<Exclude<keyof Manifest, "schema">, Kind> = {
   generator: "string",
@@ -26,7 +27,12 @@ const KEYS: Record<Exclude<keyof Manifest, "schema">, Kind> = {
   steps: "object",
   shards: "array",
   weights: "array",
+  targets: "array",
+  wasm: "object or null",
 };
+
+/** What the key means where it is missing: artifacts of gemlet 0.1.0 were for WebGPU alone. */
+const DEFAULTS: Partial<Manifest> = { targets: ["webgpu"], wasm: null };
 
 /**
  * Returns `value` as a Manifest. `url` is for messages.
@@ -37,7 +43,7 @@ export function checkManifest(value: unknown, url: string): Manifest {
     throw new GemletError("bad-artifact", `${url}: ${problem}`);
   };
   if (kindOf(value) !== "object") fail(`expected a JSON object, found ${kindOf(value)}`);
-  const object = value as Record<string, unknown>;
+  const object: Record<string, unknown> = { ...DEFAULTS, ...(value as object) };
   const schema = object["schema"];
   if (typeof schema !== "number") fail('the key "schema" is missing; is this a gemlet artifact?');
   if (schema !== SCHEMA) {
@@ -51,9 +57,14 @@ export function checkManifest(value: unknown, url: string): Manifest {
     }
   }
   const manifest = object as unknown as Manifest;
-  checkIndices(manifest, fail);
-  for (const kernel of manifest.kernels) checkVariants(kernel, fail);
-  checkState(manifest, fail);
+  if (!(Number(manifest.facts["vocab_size"]) > 0)) fail(`facts.vocab_size is ${manifest.facts["vocab_size"]}, expected a number above 0`);
+  checkFields(manifest, fail);
+  if (manifest.targets.includes("webgpu")) {
+    checkIndices(manifest, fail);
+    for (const kernel of manifest.kernels) checkVariants(kernel, fail);
+    checkState(manifest, fail);
+  }
+  if (manifest.wasm !== null) checkWasm(manifest, manifest.wasm, fail);
   return manifest;
 }
 
@@ -113,18 +124,21 @@ function checkVariants({ name: kernel, variants }: KernelSpec, fail: (problem: s
   }
 }
 
+function checkFields({ state, tokenizer }: Manifest, fail: (problem: string) => never): void {
+  for (const field of STATE_FIELDS) {
+    if (typeof state.fields[field] !== "number") fail(`state.fields.${field} is missing`);
+  }
+  const stops = tokenizer.stop.length;
+  if (stops > MAX_STOP_TOKENS) fail(`tokenizer.stop holds ${stops} ids, at most ${MAX_STOP_TOKENS} can be used`);
+}
+
 function checkState(manifest: Manifest, fail: (problem: string) => never): void {
   const { buffer, fields } = manifest.state;
   const spec = manifest.buffers[buffer];
   if (spec?.kind !== "state") return fail(`state.buffer is ${buffer}, which is no buffer of kind state`);
-  for (const field of STATE_FIELDS) {
-    if (typeof fields[field] !== "number") fail(`state.fields.${field} is missing`);
-  }
   const largest = Math.max(...manifest.prefill);
   const end = 4 * (fields.tokens + largest);
   if (end > spec.bytes) fail(`the state holds ${spec.bytes} bytes, but chunks of ${largest} tokens need ${end}`);
-  const stops = manifest.tokenizer.stop.length;
-  if (stops > MAX_STOP_TOKENS) fail(`tokenizer.stop holds ${stops} ids, at most ${MAX_STOP_TOKENS} can be used`);
 }
 
 function kindOf(value: unknown): string {

@@ -2,6 +2,8 @@
 
 export const SCHEMA = 1;
 
+export type Target = "webgpu" | "wasm";
+
 export interface Manifest {
   schema: number;
   generator: string;
@@ -24,6 +26,9 @@ export interface Manifest {
   steps: Record<string, Launch[]>;
   shards: Shard[];
   weights: Weight[];
+  /** What it was compiled for. Where "webgpu" is none of it, `kernels`, `steps`, `buffers`, `tables`, `weights` and `limits` are empty. */
+  targets: Target[];
+  wasm: WasmProgram | Unfit | null;
 }
 
 export interface License {
@@ -107,6 +112,45 @@ export interface Weight {
   pieces: Piece[];
 }
 
+/** The Program as WebAssembly, in one linear memory whose every byte has its place. Offsets and sizes are bytes. */
+export interface WasmProgram {
+  modules: WasmModule[];
+  /** All of linear memory: a multiple of 65536. */
+  memory_bytes: number;
+  /** The stack of thread t is `bytes` long from `offset + t * bytes` on, and grows down. `threads`: the most that a module serves. */
+  stacks: { offset: number; bytes: number; threads: number };
+  /** Number of each step. */
+  steps: Record<string, number>;
+  /** As the manifest's: chunk sizes, ascending. */
+  prefill: number[];
+  state: number;
+  state_bytes: number;
+  logits: number;
+  weights: WasmWeight[];
+}
+
+export interface WasmModule {
+  file: string;
+  bytes: number;
+  sha256: string;
+  /** Whether it works on shared memory, with other threads. */
+  threads: boolean;
+  simd: "relaxed" | "simd128";
+  activations: "int16" | "int8" | "float";
+}
+
+export interface WasmWeight {
+  name: string;
+  offset: number;
+  bytes: number;
+  pieces: Piece[];
+}
+
+/** In place of a WasmProgram that would need more memory than there can be. `context_that_fits`: 0 where none does. */
+export interface Unfit {
+  unfit: { memory_bytes: number; limit_bytes: number; context_that_fits: number };
+}
+
 export const STATE_FIELDS = [
   "position",
   "length",
@@ -137,5 +181,5 @@ export function weightBytes(manifest: Manifest): number {
 
 /** Number of logits; `logits` is float32 [vocab]. */
 export function vocabularySize(manifest: Manifest): number {
-  return manifest.buffers.find((buffer) => buffer.kind === "logits")!.bytes / 4;
+  return manifest.facts["vocab_size"] as number;
 }

@@ -2,7 +2,8 @@
 
 import { GemletError } from "../errors";
 import { fetchInto } from "./fetching";
-import type { Manifest, Shard } from "./manifest";
+import { sha256 } from "./hash";
+import type { Manifest, Shard, Weight } from "./manifest";
 import type { StoredRows } from "./stored_rows";
 
 /** Each lane holds one shard in memory: 2 x 32 MiB, and the copy that `digest` makes of one. */
@@ -12,7 +13,9 @@ type Bytes = Uint8Array<ArrayBuffer>;
 
 /** Where checked bytes go. */
 export interface ShardSink {
-  /** Takes bytes to `offset` of a buffer; copies them. */
+  /** What it takes, each with a number of the sink's own. */
+  readonly weights: readonly Weight[];
+  /** Takes bytes to `offset` of a buffer of `weights`; copies them. */
   write(buffer: number, offset: number, bytes: Bytes): void;
   /** Resolves when all that was written has left this program's memory. */
   flush(): Promise<void>;
@@ -24,7 +27,7 @@ export interface ShardSink {
 type Target = [number, number, number, number];
 
 /**
- * Loads all shards of the manifest into `sink`. `folder` is the artifact's address with a slash at its end.
+ * Loads what `sink` takes of the manifest's shards into it. `folder` is the artifact's address with a slash at its end.
  * Throws GemletError "bad-artifact" for a shard with another length or hash, "storage", "network" or "aborted".
  */
 export async function loadShards(
@@ -35,8 +38,9 @@ export async function loadShards(
   signal?: AbortSignal,
 ): Promise<void> {
   const { stored } = sink;
-  const targets = targetsByShard(manifest, stored);
-  const largest = Math.max(0, ...manifest.shards.map((shard) => shard.bytes));
+  const targets = targetsByShard(manifest, sink);
+  const needed = neededShards(manifest, sink);
+  const largest = Math.max(0, ...needed.map((index) => manifest.shards[index]!.bytes));
   const stop = new AbortController();
   const either = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
   let next = 0;
@@ -51,7 +55,8 @@ export async function loadShards(
 
   const lane = async (): Promise<void> => {
     let memory = new ArrayBuffer(largest + 1);
-    for (let index = next++; index < manifest.shards.length; index = next++) {
+    for (let turn = next++; turn < needed.length; turn = next++) {
+      const index = needed[turn]!;
       const shard = manifest.shards[index]!;
       const isStored = await readStored(index, new Uint8Array(memory, 0, shard.bytes));
       if (isStored) onBytes(shard.bytes);
@@ -72,17 +77,23 @@ export async function loadShards(
     }
   };
   try {
-    await Promise.all(Array.from({ length: Math.min(LANES, manifest.shards.length) }, lane));
+    await Promise.all(Array.from({ length: Math.min(LANES, needed.length) }, lane));
   } catch (error) {
     stop.abort(); // the other lane
     throw error;
   }
 }
 
+/** Indices of the shards that `sink` takes something of. */
+export function neededShards(manifest: Manifest, sink: ShardSink): number[] {
+  const targets = targetsByShard(manifest, sink);
+  return [...manifest.shards.keys()].filter((index) => targets[index]!.length > 0 || sink.stored?.wants(index));
+}
+
 /** What of each shard is to be written. */
-function targetsByShard(manifest: Manifest, stored: StoredRows | null): Target[][] {
+function targetsByShard(manifest: Manifest, { weights, stored }: ShardSink): Target[][] {
   const targets: Target[][] = manifest.shards.map(() => []);
-  for (const weight of manifest.weights) {
+  for (const weight of weights) {
     if (stored?.has(weight.buffer)) continue;
     for (const [shard, start, length, offset] of weight.pieces) {
       targets[shard]!.push([start, length, weight.buffer, offset]);
@@ -92,8 +103,7 @@ function targetsByShard(manifest: Manifest, stored: StoredRows | null): Target[]
 }
 
 async function checkHash(bytes: Bytes, shard: Shard, folder: string): Promise<void> {
-  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
-  const found = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  const found = await sha256(bytes);
   if (found !== shard.sha256) {
     throw new GemletError(
       "bad-artifact",

@@ -1,6 +1,7 @@
 /** What was found out about kernels on this device, kept in the browser's private files so that the next load need not ask again. */
 
 import { GemletError } from "../errors";
+import { sha256 } from "./hash";
 import { type FileHandle, openPrivateFolder } from "./private_files";
 
 const FOLDER = "gemlet-tuning";
@@ -67,7 +68,6 @@ export class TuningMemory {
   }
 }
 
-async function hash(text: string): Promise<string> {
-  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
-  return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+function hash(text: string): Promise<string> {
+  return sha256(new TextEncoder().encode(text));
 }

@@ -8,6 +8,7 @@ export type BackendName = "webgpu" | "wasm";
 
 /** Where tables lie that are only looked up: per-layer embeddings, and a token embedding that is not the head too. */
 export type EmbeddingsPlace = "gpu" | "storage";
+/** On WebAssembly they always lie in its memory, with all other weights, and "storage" is refused. */
 export type EmbeddingsRequest = "auto" | EmbeddingsPlace;
 
 /**
@@ -17,8 +18,9 @@ export type EmbeddingsRequest = "auto" | EmbeddingsPlace;
  */
 export type TuningRequest = "auto" | "off" | { milliseconds: number } | { variant: number };
 
-/** "int8": also variants that round more than the kernel itself, as those do that multiply activations as 8-bit integers. */
-export type ActivationsRequest = "float" | "int8";
+/** "int8": also variants that round more than the kernel itself, as those do that multiply activations as 8-bit integers. On WebAssembly, the module that does.
+ * "int16": WebAssembly's own, by 16-bit integers; WebGPU takes "float" for it. */
+export type ActivationsRequest = "float" | "int16" | "int8";
 
 export interface KernelsRequest {
   tuning: TuningRequest;
@@ -60,10 +62,27 @@ export interface BackendInfo {
   reason: string;
   /** The hardware, in its driver's words. */
   adapter: string;
-  /** Where per-layer embeddings lie, and why there; null: the model has none. */
+  /** Where per-layer embeddings lie, and why there; null: the model has none, or they have no place of their own, as in WebAssembly's memory. */
   per_layer_embeddings: { place: EmbeddingsPlace; reason: string } | null;
-  /** What stands for the kernels; null until it is known. */
+  /** What stands for the kernels on a GPU; null until it is known. */
   kernels: KernelsInfo | null;
+  /** Threads of the processor that compute, the engine's own among them; null: it is the GPU that does. */
+  threads: number | null;
+  /** What runs on the processor; null on a GPU, and until it is known. */
+  module: ModuleInfo | null;
+}
+
+export interface ModuleInfo {
+  file: string;
+  bytes: number;
+  simd: "relaxed" | "simd128";
+  activations: ActivationsRequest;
+  /** Why so many threads compute. */
+  threads_reason: string;
+  /** All of linear memory, weights and caches among it. */
+  memory_bytes: number;
+  /** From the module's first byte asked for to its being compiled. */
+  compile_milliseconds: number;
 }
 
 /** Files of the artifact as a backend reads them. */
@@ -71,24 +90,35 @@ export interface ArtifactSource {
   manifest: Manifest;
   /** Text of a file of the artifact folder. */
   text(file: string): Promise<string>;
-  onKernel(): void;
+  response(file: string): Promise<Response>;
+  /** To be called for each of `Backend.parts`. */
+  onPart(): void;
 }
 
 export interface Backend {
   readonly info: BackendInfo;
   readonly weights: ShardSink;
+  /** Chunk sizes of a prompt, ascending. */
+  readonly prefillSizes: readonly number[];
+  /** Most steps that may be under way at once: one where a surplus step would cost what a step costs. */
+  readonly mostInFlight: number;
+  /** What `prepare` makes ready. */
+  readonly parts: { total: number; unit: "kernels" | "files" };
   /**
    * Makes room for all buffers; before `prepare`, and before a weight is written. Throws GemletError "gpu-error" where there is too
    * little of it, "storage" where that was asked for and is not there.
    */
   allocate(embeddings: EmbeddingsRequest): Promise<void>;
-  /** Resolves when all kernels can be launched. */
+  /** Resolves when all kernels can be launched, once `complete` is done. */
   prepare(source: ArtifactSource, request: KernelsRequest): Promise<void>;
-  /** Tries variants of kernels out, where that is asked for; once all weights are there. Takes 0.3 s at most, unless the request says otherwise. */
-  tune(): Promise<void>;
+  /**
+   * What needs all weights, once they are there. A GPU tries variants of kernels out, where that is asked for, which takes 0.3 s at most unless the
+   * request says otherwise; WebAssembly orders the weights' words as its kernels read them.
+   */
+  complete(): Promise<void>;
   /** Forgets the conversation: position 0. */
   start(sampling: Sampling): void;
-  /** Queues one chunk from the current position on; resolves when it has run. */
+  /** Queues one chunk, of one of `prefillSizes`, from the current position on; resolves when it has run. */
   prefill(chunk: Chunk): Promise<void>;
   /** Queues `tail` and `sample`; resolves with the first token. */
   sample(): Promise<Drawn>;
@@ -96,6 +126,6 @@ export interface Backend {
   decode(): Promise<Drawn>;
   /** Queues `tail`; resolves with the logits of the last position. */
   logits(): Promise<Float32Array<ArrayBuffer>>;
-  /** Frees all; pending promises reject. */
-  unload(): void;
+  /** Frees all, and resolves when that is done; pending promises reject. */
+  unload(): Promise<void>;
 }

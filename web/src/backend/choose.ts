@@ -2,22 +2,75 @@
 
 import type { Manifest } from "../artifact/manifest";
 import { GemletError } from "../errors";
-import { openDevice } from "../webgpu/device";
+import { type FoundAdapter, findAdapter, openDevice } from "../webgpu/device";
 import { WebGpuBackend } from "../webgpu/webgpu_backend";
+import { openWasm, type WasmRequest } from "../wasm/open_wasm";
+import { WasmBackend } from "../wasm/wasm_backend";
 import type { Backend, BackendName } from "./backend";
 
 export type BackendRequest = "auto" | BackendName;
 
-/** Throws GemletError "bad-request" for an unknown name, "no-backend" or "device-limits" where it cannot run here. */
-export async function chooseBackend(request: BackendRequest, manifest: Manifest): Promise<Backend> {
-  switch (request) {
+export interface ChoiceRequest extends WasmRequest {
+  backend: BackendRequest;
+}
+
+/**
+ * "auto": WebGPU on a GPU, else WebAssembly, else WebGPU on an adapter that computes on the processor. Nothing is measured, and nothing downloaded.
+ * Throws GemletError "bad-request" for an unknown name, "no-backend" or "device-limits" where it cannot run here.
+ */
+export async function chooseBackend(request: ChoiceRequest, manifest: Manifest): Promise<Backend> {
+  switch (request.backend) {
     case "auto":
-      return new WebGpuBackend(await openDevice(manifest), manifest, "the artifact holds WebGPU kernels only");
+      return chooseAutomatically(request, manifest);
     case "webgpu":
-      return new WebGpuBackend(await openDevice(manifest), manifest, "asked for");
+      return webGpu(manifest, await adapterFor(manifest), "asked for");
     case "wasm":
-      throw new GemletError("no-backend", `the artifact ${manifest.name} has no wasm target; load it with backend "webgpu"`);
+      return new WasmBackend(openWasm(manifest, request), manifest, "asked for");
     default:
-      throw new GemletError("bad-request", `backend: expected "auto", "webgpu" or "wasm", found ${JSON.stringify(request)}`);
+      throw new GemletError("bad-request", `backend: expected "auto", "webgpu" or "wasm", found ${JSON.stringify(request.backend)}`);
+  }
+}
+
+/** WebAssembly in place of WebGPU that has failed. Throws GemletError as `openWasm` does. */
+export function chooseAfter(failure: GemletError, request: ChoiceRequest, manifest: Manifest): Backend {
+  return new WasmBackend(openWasm(manifest, request), manifest, `WebGPU failed: ${failure.message}`);
+}
+
+async function chooseAutomatically(request: ChoiceRequest, manifest: Manifest): Promise<Backend> {
+  const adapter = await attempt(() => adapterFor(manifest));
+  let refusal = adapter instanceof GemletError ? adapter.message : "WebGPU would compute on the processor too, which takes longer";
+  if (!(adapter instanceof GemletError) && !adapter.software) {
+    const backend = await attempt(() => webGpu(manifest, adapter, "the browser offers a GPU"));
+    if (!(backend instanceof GemletError)) return backend;
+    refusal = backend.message;
+  }
+  const wasm = await attempt(async () => new WasmBackend(openWasm(manifest, request), manifest, refusal));
+  if (wasm instanceof WasmBackend) return wasm;
+  if (!(adapter instanceof GemletError)) return webGpu(manifest, adapter, `WebAssembly cannot run it: ${wasm.message}`);
+  if (manifest.wasm === null) throw adapter;
+  if (!hasWebGpu(manifest)) throw wasm;
+  throw new GemletError(adapter.code, `${adapter.message} WebAssembly cannot run it either: ${wasm.message}`);
+}
+
+function hasWebGpu(manifest: Manifest): boolean {
+  return manifest.targets.includes("webgpu");
+}
+
+async function adapterFor(manifest: Manifest): Promise<FoundAdapter> {
+  if (!hasWebGpu(manifest)) throw new GemletError("no-backend", `the artifact ${manifest.name} has no webgpu target; compile it with --targets webgpu,wasm`);
+  return findAdapter(manifest);
+}
+
+async function webGpu(manifest: Manifest, adapter: FoundAdapter, reason: string): Promise<Backend> {
+  return new WebGpuBackend(await openDevice(manifest, adapter), manifest, reason);
+}
+
+/** What it gives, or the GemletError that it throws. */
+async function attempt<T>(work: () => Promise<T>): Promise<T | GemletError> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof GemletError) return error;
+    throw error;
   }
 }

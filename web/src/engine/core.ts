@@ -1,10 +1,11 @@
 /** A loaded model that answers requests, one after the other. Runs in the worker. */
 
 import { type License, type Manifest, type Quantization, vocabularySize, weightBytes } from "../artifact/manifest";
-import type { BackendInfo, Sampling } from "../backend/backend";
+import type { Backend, BackendInfo, Sampling } from "../backend/backend";
 import { GemletError } from "../errors";
 import { cutPrompt } from "../generate/chunks";
 import { generate, type OnToken, type Outcome } from "../generate/generate";
+import { BackendSlot } from "./backend_slot";
 import { checkTokenIds } from "./check_params";
 import type { Model } from "./load";
 import type { ChatParams, CompletionParams, SamplingParams } from "./openai";
@@ -39,29 +40,36 @@ const GREEDY: Sampling = { temperature: 0, top_k: 0, top_p: 1, min_p: 0, seed: 0
 
 export class Core {
   readonly info: EngineInfo;
+  private readonly slot: BackendSlot;
   private last: Promise<unknown> = Promise.resolve();
 
-  /** `stepsInFlight`: of `LoadOptions`. */
+  /** `stepsInFlight`: of `LoadOptions`. `onBackend` is told of a backend that has taken over. */
   constructor(
     private readonly model: Model,
     private readonly stepsInFlight: number,
+    onBackend: (backend: BackendInfo) => void,
   ) {
     const { name, title, architecture, chat, license, facts, context, quantization } = model.manifest;
     const backend = model.backend.info;
     const weight_bytes = weightBytes(model.manifest);
     this.info = { name, title, architecture, chat, license, facts, context, quantization, weight_bytes, backend };
+    this.slot = new BackendSlot(model.backend, model.fallBack, ({ info }) => onBackend(info));
   }
 
   /** float32 [vocabulary] for the last of `ids`, from an empty KV cache. Throws GemletError. */
   async logits({ ids, chunks, blocks }: Logits): Promise<Float32Array<ArrayBuffer>> {
-    const { manifest, backend } = this.model;
+    const { manifest } = this.model;
     checkTokenIds(ids, vocabularySize(manifest));
     if (ids.length > manifest.context) throw overflow(ids.length, manifest);
-    const cut = cutPrompt(ids, manifest.prefill, chunks, blocks);
-    return this.enqueue(async () => {
+    const compute = async (backend: Backend): Promise<Float32Array<ArrayBuffer>> => {
+      const cut = cutPrompt(ids, backend.prefillSizes, chunks, blocks);
       backend.start(GREEDY);
       for (const chunk of cut) await backend.prefill(chunk);
       return backend.logits();
+    };
+    return this.enqueue(async () => {
+      const backend = await this.slot.current();
+      return compute(backend).catch(async (cause: unknown) => compute(await this.slot.replace(backend, cause)));
     });
   }
 
@@ -75,7 +83,7 @@ export class Core {
     onToken: OnToken,
     signal: AbortSignal,
   ): Promise<Outcome> {
-    const { manifest, backend, tokenizer } = this.model;
+    const { manifest, tokenizer } = this.model;
     const ids = this.promptIds(request);
     const room = manifest.context - ids.length;
     if (room < 1) throw overflow(ids.length, manifest);
@@ -89,12 +97,12 @@ export class Core {
       signal,
       stepsInFlight: this.stepsInFlight,
     };
-    return this.enqueue(() => generate(backend, manifest.prefill, (each) => tokenizer.decode(each), generation, onToken));
+    return this.enqueue(() => generate(this.slot, (each) => tokenizer.decode(each), generation, onToken));
   }
 
-  /** Frees the GPU's memory at once; requests under way reject. */
-  unload(): void {
-    this.model.backend.unload();
+  /** Frees the backend's memory at once; requests under way reject. */
+  unload(): Promise<void> {
+    return this.slot.unload();
   }
 
   private promptIds(request: GenerateRequest): number[] {

@@ -1,6 +1,6 @@
 /** The public engine: starts the worker and speaks OpenAI's shapes. */
 
-import type { ActivationsRequest, EmbeddingsRequest, TuningRequest } from "../backend/backend";
+import type { ActivationsRequest, BackendInfo, EmbeddingsRequest, TuningRequest } from "../backend/backend";
 import type { BackendRequest } from "../backend/choose";
 import { GemletError } from "../errors";
 import { STEPS_IN_FLIGHT } from "../generate/generate";
@@ -9,12 +9,19 @@ import type { EngineInfo } from "./core";
 import type { Progress } from "./load";
 import { RpcClient } from "./rpc";
 
+/** Milliseconds. */
+const LONGEST_UNLOAD = 3000;
+
 export interface LoadOptions {
-  /** Default "auto". */
+  /**
+   * Default "auto": WebGPU on a GPU; without one, or where it fails, also in the midst of an answer, WebAssembly; and WebGPU on an adapter in software where
+   * the artifact has nothing else. `info.backend.reason` tells why it was which.
+   */
   backend?: BackendRequest;
   /**
    * Where per-layer embeddings (a table of which a token reads one row) lie: in GPU memory ("gpu"), or in files that the browser keeps for
-   * this site ("storage"), which takes no GPU memory and costs a wait for each token. Default "auto": GPU memory where it has the room.
+   * this site ("storage"), which takes no GPU memory and costs a wait for each token. Default "auto": GPU memory where it has the room. On WebAssembly they
+   * lie in its memory with all other weights; "storage" is an error there.
    */
   perLayerEmbeddings?: EmbeddingsRequest;
   /**
@@ -23,14 +30,25 @@ export interface LoadOptions {
    * most so long. `{ variant: 0 }` is for tests.
    */
   tuning?: TuningRequest;
-  /** "int8": prompts may be read by variants that round activations to 8 bits, for GPUs that multiply these faster. Default "float". */
+  /**
+   * "int8": activations are rounded to 8 bits around products; on WebGPU where a prompt is read, if the GPU multiplies these faster. "float": never.
+   * "int16": to 16 bits, which changes logits by about a thousandth; on WebAssembly alone, and its default. WebGPU's is "float".
+   */
   activations?: ActivationsRequest;
+  /**
+   * Threads that compute on WebAssembly, 1 or more. Default: as many as the processor runs at once. More than one need a page that is cross-origin
+   * isolated; elsewhere it is one, and `info.backend.module.threads_reason` says so.
+   */
+  threads?: number;
   /**
    * Tokens that the GPU may work on ahead of the newest that has been seen, 1 or more. Default 4. After a stop up to one less than that
    * are computed for nothing, and never shown. The text is the same with every number; 1 waits for each token, which is of use to compare.
    */
   stepsInFlight?: number;
+  /** Told how the loading goes on; also of what is loaded later, when another backend takes over. */
   onProgress?: (progress: Progress) => void;
+  /** Told of a backend that has taken over, since the GPU was lost or failed. `info.backend` is that one then. */
+  onBackend?: (backend: BackendInfo) => void;
   /** Ends the loading with GemletError "aborted". */
   signal?: AbortSignal;
 }
@@ -41,12 +59,15 @@ export class Engine {
   /** `completions.create` continues a text or a list of token ids. */
   readonly completions: TextCompletions;
 
+  /** The model, its licence, its limits, and what runs it. */
+  info: EngineInfo;
+
   private constructor(
-    /** The model, its licence, its limits, and what runs it. */
-    readonly info: EngineInfo,
+    info: EngineInfo,
     private readonly worker: Worker,
     private readonly rpc: RpcClient,
   ) {
+    this.info = info;
     this.chat = { completions: chatCompletions(rpc, info.name) };
     this.completions = textCompletions(rpc, info.name);
   }
@@ -55,21 +76,27 @@ export class Engine {
    * Loads the artifact in `folder` (an address, relative to the page) into a worker of its own.
    *
    * Throws GemletError: "network" and "bad-artifact" name the file; "no-backend" and "device-limits" say what is missing
-   * here; "gpu-error" names the kernel; "storage" where the browser keeps no files for this site, or no more; "bad-request"; "aborted".
+   * here, before anything large is downloaded; "gpu-error" names the kernel; "storage" where the browser keeps no files for this site, or no more; "bad-request"; "aborted".
    */
   static async load(folder: string, options: LoadOptions = {}): Promise<Engine> {
-    const { backend = "auto", perLayerEmbeddings = "auto", tuning = "auto", activations = "float" } = options;
-    const { stepsInFlight = STEPS_IN_FLIGHT, onProgress, signal } = options;
+    const { backend = "auto", perLayerEmbeddings = "auto", tuning = "auto", activations = null, threads = null } = options;
+    const { stepsInFlight = STEPS_IN_FLIGHT, onProgress, onBackend, signal } = options;
     const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module", name: "gemlet" });
-    const rpc = new RpcClient(worker);
+    let engine: Engine | undefined;
+    const rpc = new RpcClient(worker, (notice) => {
+      if ("progress" in notice) return onProgress?.(notice.progress);
+      if (engine) engine.info = { ...engine.info, backend: notice.backend };
+      onBackend?.(notice.backend);
+    });
     worker.addEventListener("error", ({ message }) => {
       rpc.fail(new GemletError("worker-failed", `the engine's worker failed: ${message || "its script did not load"}`));
     });
     try {
       const address = new URL(folder.endsWith("/") ? folder : `${folder}/`, document.baseURI).href;
-      const request = { folder: address, backend, perLayerEmbeddings, tuning, activations, stepsInFlight };
+      const request = { folder: address, backend, perLayerEmbeddings, tuning, activations, threads, stepsInFlight };
       const info = await rpc.call("load", request, onProgress, signal);
-      return new Engine(info, worker, rpc);
+      engine = new Engine(info, worker, rpc);
+      return engine;
     } catch (error) {
       worker.terminate();
       throw error;
@@ -87,9 +114,11 @@ export class Engine {
     return this.rpc.call("logits", { ids: Array.from(tokenIds), ...(chunks && { chunks }), ...(blocks && { blocks }) });
   }
 
-  /** Frees the GPU's memory and ends the worker. What is under way, and each later call, throws GemletError "unloaded". */
+  /** Frees the memory, the GPU's too, and ends the workers. What is under way, and each later call, throws GemletError "unloaded". */
   async unload(): Promise<void> {
-    await this.rpc.call("unload", null).finally(() => this.worker.terminate());
+    // A step of WebAssembly keeps the worker until it is done, and one that broke off in another thread for ever.
+    const patience = new Promise((resolve) => setTimeout(resolve, LONGEST_UNLOAD));
+    await Promise.race([this.rpc.call("unload", null), patience]).finally(() => this.worker.terminate());
     this.rpc.fail(new GemletError("unloaded", "the engine was unloaded"));
   }
 }

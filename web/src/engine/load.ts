@@ -2,73 +2,74 @@
 
 import { checkManifest } from "../artifact/check_manifest";
 import { fetchJson, fetchText } from "../artifact/fetching";
-import { type Manifest, weightBytes } from "../artifact/manifest";
-import { loadShards } from "../artifact/shards";
-import type { ActivationsRequest, Backend, EmbeddingsRequest, KernelsRequest, TuningRequest } from "../backend/backend";
-import { type BackendRequest, chooseBackend } from "../backend/choose";
-import { throwIfAborted } from "../errors";
+import type { Manifest } from "../artifact/manifest";
+import type { ActivationsRequest, Backend, TuningRequest } from "../backend/backend";
+import { chooseAfter, chooseBackend, type ChoiceRequest } from "../backend/choose";
+import { GemletError, isGpuFailure } from "../errors";
 import { ChatTemplate } from "../text/chat";
 import { Tokenizer } from "../text/tokenizer";
+import type { FallBack } from "./backend_slot";
 import { checkLoadRequest } from "./check_load_request";
+import { type BackendLoad, loadBackend, type Progress } from "./load_backend";
 
-const MOST_REPORTS_PER_SECOND = 20;
+export type { Progress };
 
-/** How far a phase is. Kernels are compiled while weights, and then the tokenizer, are loaded. */
-export interface Progress {
-  phase: "manifest" | "tokenizer" | "kernels" | "weights";
-  loaded: number;
-  total: number;
-  unit: "files" | "kernels" | "bytes";
-}
-
-/** `folder`: the artifact's absolute address with a slash at its end. */
-export interface LoadRequest {
+/** `folder`: the artifact's absolute address with a slash at its end. `activations` and `threads`: null for what suits the backend. */
+export interface LoadRequest extends ChoiceRequest {
   folder: string;
-  backend: BackendRequest;
-  perLayerEmbeddings: EmbeddingsRequest;
   tuning: TuningRequest;
-  activations: ActivationsRequest;
+  activations: ActivationsRequest | null;
   stepsInFlight: number;
 }
 
-export interface Model {
-  manifest: Manifest;
+interface Text {
   tokenizer: Tokenizer;
   chat: ChatTemplate | null;
-  backend: Backend;
 }
 
-/** Throws GemletError; nothing stays on the GPU then. */
+export interface Model extends Text {
+  manifest: Manifest;
+  backend: Backend;
+  /** Null where nothing can take the backend's place. */
+  fallBack: FallBack | null;
+}
+
+/** Throws GemletError; nothing of the model stays in memory then. */
 export async function loadModel(
   request: LoadRequest,
   onProgress: (progress: Progress) => void,
   signal: AbortSignal,
 ): Promise<Model> {
   checkLoadRequest(request);
-  const { folder } = request;
+  const { folder, perLayerEmbeddings, tuning, activations } = request;
   onProgress({ phase: "manifest", loaded: 0, total: 1, unit: "files" });
   const address = `${folder}model.json`;
   const manifest = checkManifest(await fetchJson(address, signal), address);
   onProgress({ phase: "manifest", loaded: 1, total: 1, unit: "files" });
-  const backend = await chooseBackend(request.backend, manifest);
-  const failed = new AbortController();
-  const either = AbortSignal.any([signal, failed.signal]);
+  const load: BackendLoad = { folder, manifest, perLayerEmbeddings, kernels: { tuning, activations: activations ?? "float" }, onProgress };
+
+  let text: Promise<Text> | undefined;
+  const loadTextOnce = (): Promise<Text> => (text ??= loadText(folder, manifest, onProgress, signal));
+  const fallBack: FallBack = async (failure, ended) => {
+    try {
+      const next = chooseAfter(failure, request, manifest);
+      await loadBackend(next, load, ended, loadTextOnce);
+      return next;
+    } catch (error) {
+      if (!(error instanceof GemletError) || error.code === "aborted") throw error;
+      throw new GemletError(failure.code, `${failure.message}; WebAssembly cannot take over: ${error.message}`);
+    }
+  };
+  let backend = await chooseBackend(request, manifest);
+  // Who asks for WebGPU by name is told that it failed.
+  const canFallBack = request.backend === "auto" && backend.info.name === "webgpu" && manifest.wasm !== null;
   try {
-    await backend.allocate(request.perLayerEmbeddings);
-    // Text after weights: with both in memory at once, the peak would be twice as high.
-    const [text] = await Promise.all([
-      loadWeights(folder, manifest, backend, onProgress, either).then(() => loadText(folder, manifest, onProgress, either)),
-      loadKernels(folder, manifest, backend, request, onProgress, either),
-    ]);
-    throwIfAborted(signal);
-    await backend.tune();
-    throwIfAborted(signal);
-    return { manifest, backend, ...text };
+    await loadBackend(backend, load, signal, loadTextOnce);
   } catch (error) {
-    failed.abort();
-    backend.unload();
-    throw error;
+    if (!canFallBack || !isGpuFailure(error)) throw error;
+    backend = await fallBack(error, signal);
   }
+  return { manifest, backend, ...(await loadTextOnce()), fallBack: canFallBack && backend.info.name === "webgpu" ? fallBack : null };
 }
 
 async function loadText(
@@ -76,7 +77,7 @@ async function loadText(
   manifest: Manifest,
   onProgress: (progress: Progress) => void,
   signal: AbortSignal,
-): Promise<{ tokenizer: Tokenizer; chat: ChatTemplate | null }> {
+): Promise<Text> {
   const { tokenizer: facts, chat_template } = manifest;
   const total = chat_template === null ? 1 : 2;
   onProgress({ phase: "tokenizer", loaded: 0, total, unit: "files" });
@@ -89,44 +90,4 @@ async function loadText(
   const chat = source === null ? null : new ChatTemplate(source, tokenizer, tokens);
   onProgress({ phase: "tokenizer", loaded: total, total, unit: "files" });
   return { tokenizer, chat };
-}
-
-async function loadKernels(
-  folder: string,
-  manifest: Manifest,
-  backend: Backend,
-  request: KernelsRequest,
-  onProgress: (progress: Progress) => void,
-  signal: AbortSignal,
-): Promise<void> {
-  const total = manifest.kernels.length;
-  let loaded = 0;
-  const report = (): void => onProgress({ phase: "kernels", loaded, total, unit: "kernels" });
-  report();
-  const onKernel = (): void => {
-    loaded += 1;
-    report();
-  };
-  await backend.prepare({ manifest, text: (file) => fetchText(folder + file, signal), onKernel }, request);
-}
-
-async function loadWeights(
-  folder: string,
-  manifest: Manifest,
-  backend: Backend,
-  onProgress: (progress: Progress) => void,
-  signal: AbortSignal,
-): Promise<void> {
-  const total = weightBytes(manifest);
-  let loaded = 0;
-  let reportedAt = 0;
-  const onBytes = (count: number): void => {
-    loaded += count;
-    const now = performance.now();
-    if (loaded < total && now - reportedAt < 1000 / MOST_REPORTS_PER_SECOND) return;
-    reportedAt = now;
-    onProgress({ phase: "weights", loaded, total, unit: "bytes" });
-  };
-  onBytes(0);
-  await loadShards(manifest, folder, backend.weights, onBytes, signal);
 }

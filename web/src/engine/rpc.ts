@@ -1,11 +1,15 @@
 /** Calls into the worker: a request, events while it runs, and one result or error. Typed by `Methods`. */
 
+import type { BackendInfo } from "../backend/backend";
 import { type ErrorCode, GemletError } from "../errors";
 import type { Outcome } from "../generate/generate";
 import type { EngineInfo, GenerateRequest, Logits } from "./core";
 import type { LoadRequest, Progress } from "./load";
 
 export type GenerateEvent = { promptTokens: number } | { token: number | null; text: string };
+
+/** What the worker tells that no call asked for: another backend has taken over, or how far it is with that. */
+export type Notice = { backend: BackendInfo } | { progress: Progress };
 
 /** What the worker can do: name to arguments, events and result. */
 export interface Methods {
@@ -29,7 +33,8 @@ type ToWorker = { id: number; method: Method; args: unknown } | { id: number; ab
 type FromWorker =
   | { id: number; event: unknown }
   | { id: number; result: unknown }
-  | { id: number; error: { code: ErrorCode | null; message: string } };
+  | { id: number; error: { code: ErrorCode | null; message: string } }
+  | { notice: Notice };
 
 /** Both ends of it: a Worker, a worker's own global scope, or a MessagePort. */
 export interface Endpoint {
@@ -48,7 +53,10 @@ export class RpcClient {
   private nextId = 0;
   private failure: Error | undefined;
 
-  constructor(private readonly endpoint: Endpoint) {
+  constructor(
+    private readonly endpoint: Endpoint,
+    private readonly onNotice: (notice: Notice) => void = () => undefined,
+  ) {
     endpoint.addEventListener("message", ({ data }) => this.receive(data as FromWorker));
   }
 
@@ -82,6 +90,7 @@ export class RpcClient {
   }
 
   private receive(message: FromWorker): void {
+    if ("notice" in message) return this.onNotice(message.notice);
     const call = this.calls.get(message.id);
     if (!call) return;
     if ("event" in message) return call.onEvent(message.event);
@@ -96,8 +105,8 @@ export class RpcClient {
   }
 }
 
-/** Answers calls at this end. Errors keep the code of a GemletError. */
-export function serveRpc(endpoint: Endpoint, handlers: Handlers): void {
+/** Answers calls at this end. Errors keep the code of a GemletError. Gives what sends notices. */
+export function serveRpc(endpoint: Endpoint, handlers: Handlers): (notice: Notice) => void {
   const running = new Map<number, AbortController>();
   const post = (message: FromWorker, transfer: Transferable[] = []): void => endpoint.postMessage(message, transfer);
 
@@ -124,4 +133,5 @@ export function serveRpc(endpoint: Endpoint, handlers: Handlers): void {
     if ("abort" in message) running.get(message.id)?.abort();
     else void run(message);
   });
+  return (notice) => post({ notice });
 }

@@ -2,7 +2,7 @@
 
 import { GemletError } from "../errors";
 import { Core } from "./core";
-import { loadModel } from "./load";
+import { loadModel, type Progress } from "./load";
 import { type Endpoint, serveRpc } from "./rpc";
 
 let core: Core | undefined;
@@ -12,9 +12,13 @@ function loaded(): Core {
   return core;
 }
 
-serveRpc(globalThis as unknown as Endpoint, {
+const notify = serveRpc(globalThis as unknown as Endpoint, {
   async load(request, onProgress, signal) {
-    core = new Core(await loadModel(request, onProgress, signal), request.stepsInFlight);
+    let answered = false;
+    const onAnyProgress = (progress: Progress): void => (answered ? notify({ progress }) : onProgress(progress));
+    const model = await loadModel(request, onAnyProgress, signal);
+    answered = true;
+    core = new Core(model, request.stepsInFlight, (backend) => notify({ backend }));
     return core.info;
   },
   logits: async (request) => loaded().logits(request),
@@ -26,7 +30,7 @@ serveRpc(globalThis as unknown as Endpoint, {
       signal,
     ),
   async unload() {
-    core?.unload();
+    await core?.unload();
     core = undefined;
     return null;
   },

@@ -1,9 +1,9 @@
 /** The generation loop: prompt in, tokens and certain text out. */
 
-import type { Backend, Drawn, Sampling } from "../backend/backend";
+import type { Backend, Drawn } from "../backend/backend";
 import { Detokenizer } from "../text/detokenizer";
 import { StopStrings } from "../text/stop_strings";
-import { type Chunk, cutPrompt } from "./chunks";
+import { type Drawing, drawTokens } from "./draw";
 
 /**
  * Steps that may be under way at once, so that the GPU has work while the CPU looks at what came out. A stop is seen when its token arrives:
@@ -11,17 +11,17 @@ import { type Chunk, cutPrompt } from "./chunks";
  */
 export const STEPS_IN_FLIGHT = 4;
 
-/** Fewer, since a chunk takes longer than a token, and an abort waits for them. */
-const CHUNKS_IN_FLIGHT = 2;
-
-export interface Generation {
+export interface Generation extends Drawing {
   ids: readonly number[];
-  sampling: Sampling;
   maxTokens: number;
   stopStrings: readonly string[];
-  signal: AbortSignal;
-  /** At least 1, where each step waits until the token before it is known. */
-  stepsInFlight: number;
+}
+
+/** The backend that answers, and what takes its place where it fails. */
+export interface Backends {
+  current(): Promise<Backend>;
+  /** Throws `cause`, or what came of it, where nothing can take its place. */
+  replace(failed: Backend, cause: unknown): Promise<Backend>;
 }
 
 export type FinishReason = "stop" | "length" | "abort";
@@ -38,60 +38,55 @@ export interface Outcome {
 export type OnToken = (token: number | null, text: string) => void;
 
 /**
- * Generates from an empty KV cache. `prefillSizes` ascend. Whatever ends it, nothing is left under way in the backend.
+ * Generates from an empty KV cache. Where a backend fails and another takes its place, that one reads the prompt and what has been drawn so far, and the
+ * answer goes on: which token is drawn follows from seed and position. Whatever ends it, nothing is left under way in a backend.
  * Throws GemletError "device-lost" or "gpu-error".
  */
 export async function generate(
-  backend: Backend,
-  prefillSizes: readonly number[],
+  backends: Backends,
   decode: (ids: readonly number[]) => string,
   generation: Generation,
   onToken: OnToken,
 ): Promise<Outcome> {
-  const { ids, maxTokens, signal, stepsInFlight } = generation;
+  const { ids, maxTokens, signal } = generation;
   const detokenizer = new Detokenizer(decode);
   const stops = new StopStrings(generation.stopStrings);
-  const flight: Promise<Drawn>[] = [];
+  const tokens: number[] = [];
   const started = performance.now();
   let firstAt = started;
   let newestAt = started;
-  let queued = 0;
-  let count = 0;
   let finishReason: FinishReason | undefined;
 
-  const queue = (step: Promise<Drawn>): void => {
-    step.catch(() => undefined); // it is awaited later, or not at all
-    flight.push(step);
-    queued += 1;
-  };
-  backend.start(generation.sampling);
-  await prefill(backend, cutPrompt(ids, prefillSizes), signal);
-  if (signal.aborted) finishReason = "abort";
-  else queue(backend.sample());
-  while (!finishReason) {
-    while (flight.length < stepsInFlight && queued < maxTokens) queue(backend.decode());
-    const { token, finished } = await flight.shift()!;
-    if (signal.aborted) {
-      finishReason = "abort";
-      break;
-    }
+  const take = ({ token, finished }: Drawn): void => {
     newestAt = performance.now();
-    if (count === 0) firstAt = newestAt;
-    count += 1;
+    if (tokens.length === 0) firstAt = newestAt;
+    tokens.push(token);
     // The text of a stop token is not part of the answer.
     const { text, stopped } = finished ? { text: "", stopped: false } : stops.push(detokenizer.push(token));
     onToken(token, text);
     if (finished || stopped) finishReason = "stop";
-    else if (count === maxTokens) finishReason = "length";
+    else if (tokens.length === maxTokens) finishReason = "length";
     if (finishReason && !stopped) {
       const rest = stops.push(detokenizer.end());
       if (rest.stopped) finishReason = "stop";
       onToken(null, rest.text + stops.end());
     }
+  };
+  let backend = await unlessAborted(backends.current(), signal);
+  while (backend) {
+    try {
+      for await (const drawn of drawTokens(backend, [...ids, ...tokens], maxTokens - tokens.length, generation)) {
+        take(drawn);
+        if (finishReason) break;
+      }
+      break;
+    } catch (cause) {
+      backend = await unlessAborted(backends.replace(backend, cause), signal);
+    }
   }
-  await Promise.all(flight);
+  const count = tokens.length;
   return {
-    finishReason,
+    finishReason: finishReason ?? "abort",
     completionTokens: count,
     timeToFirstTokenMs: firstAt - started,
     prefillTokensPerSecond: perSecond(count > 0 ? ids.length : 0, firstAt - started),
@@ -99,14 +94,14 @@ export async function generate(
   };
 }
 
-/** Returns early, between two chunks, where the signal fires. */
-async function prefill(backend: Backend, chunks: readonly Chunk[], signal: AbortSignal): Promise<void> {
-  const flight: Promise<void>[] = [];
-  for (const chunk of chunks) {
-    if (flight.length === CHUNKS_IN_FLIGHT) await flight.shift();
-    if (signal.aborted) break;
-    flight.push(backend.prefill(chunk));
-  }
+/** What the promise gives; undefined once the signal fires, which does not wait for it. */
+function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T | undefined> {
+  return new Promise((resolve, reject) => {
+    const abort = (): void => resolve(undefined);
+    if (signal.aborted) abort();
+    signal.addEventListener("abort", abort, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
+  });
 }
 
 function perSecond(count: number, milliseconds: number): number {

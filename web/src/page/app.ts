@@ -2,6 +2,7 @@
 
 import { html, LitElement, nothing } from "lit";
 import { customElement, query, state } from "lit/decorators.js";
+import type { BackendInfo } from "../backend/backend";
 import { Engine } from "../engine/engine";
 import type { Progress } from "../engine/load";
 import { type ErrorCode, GemletError } from "../errors";
@@ -10,6 +11,7 @@ import icon from "./icon.svg";
 import "./chat_view";
 import "./completion_view";
 import { StatusEvent } from "./events";
+import { BACKENDS } from "./format";
 import { formatProgress, phaseName } from "./load_progress"; // also defines the element
 import "./model_card";
 import { chosenModel, fetchModels, type ModelEntry, rememberModel } from "./models";
@@ -33,6 +35,8 @@ export class App extends LitElement {
   @state() private phases: Progress[] = [];
   @state() private status = "";
   @state() private error: Error | undefined;
+  /** That another backend has taken over. */
+  @state() private change = "";
   @query("gemlet-sampling") private settings!: SamplingSettings;
   private loading = new AbortController();
 
@@ -62,7 +66,8 @@ export class App extends LitElement {
       </header>
       <div class="columns">
         <main>
-          ${this.error ? this.renderError(this.error) : nothing} ${this.renderMain()}
+          ${this.error ? this.renderError(this.error) : nothing} ${this.change ? html`<p class="muted">${this.change}</p>` : nothing}
+          ${this.renderMain()}
           <p role="status" class="muted">${this.status}</p>
         </main>
         <aside>
@@ -114,9 +119,14 @@ export class App extends LitElement {
     this.engine = undefined;
     this.error = undefined;
     this.phases = [];
+    this.change = "";
     try {
       await before?.unload();
-      const engine = await Engine.load(`models/${model.name}/`, { onProgress: (progress) => this.onProgress(progress), signal });
+      const onProgress = (progress: Progress): void => this.onProgress(progress);
+      const onBackend = ({ name, reason }: BackendInfo): void => {
+        this.change = `${BACKENDS[name]} has taken over. ${reason}.`;
+      };
+      const engine = await Engine.load(`models/${model.name}/`, { onProgress, onBackend, signal });
       if (signal.aborted) return await engine.unload();
       this.engine = engine;
       this.status = "Ready";

@@ -1,4 +1,8 @@
-/** Numbers for people. */
+/** Numbers and names for people. */
+
+import type { BackendName } from "../backend/backend";
+
+export const BACKENDS: Record<BackendName, string> = { webgpu: "WebGPU", wasm: "WebAssembly" };
 
 const BYTES = ["B", "KB", "MB", "GB"];
 

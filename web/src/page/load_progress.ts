@@ -9,7 +9,7 @@ import { controls } from "./styles";
 const NAMES: Record<Progress["phase"], string> = {
   manifest: "description",
   tokenizer: "tokenizer",
-  kernels: "GPU kernels",
+  kernels: "kernels",
   weights: "weights",
 };
 

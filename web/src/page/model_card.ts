@@ -3,7 +3,7 @@
 import { css, html, LitElement, nothing } from "lit";
 import { customElement, property } from "lit/decorators.js";
 import type { EngineInfo } from "../engine/core";
-import { formatBytes, formatCount, formatKey } from "./format";
+import { BACKENDS, formatBytes, formatCount, formatKey } from "./format";
 import { controls } from "./styles";
 
 function embeddingsRow({ place, reason }: NonNullable<EngineInfo["backend"]["per_layer_embeddings"]>): [string, string] {
@@ -18,6 +18,22 @@ function kernelsRow({ counts, tuning }: NonNullable<EngineInfo["backend"]["kerne
     remembered: "as measured before", none: "nothing to choose", off: "tuning is off", forced: "as asked for",
   };
   return ["Kernels", `${list.join(", ")} (${how[tuning.source]})`];
+}
+
+function backendRows({ name, adapter, reason, threads, module }: EngineInfo["backend"]): [string, string][] {
+  const rows: [string, string][] = [
+    ["Runs on", `${BACKENDS[name]}, ${adapter}`],
+    ["Why there", reason],
+  ];
+  if (!module) return rows;
+  const simd = module.simd === "relaxed" ? "relaxed SIMD" : "SIMD";
+  const activations = module.activations === "float" ? "float activations" : `activations of ${module.activations === "int8" ? 8 : 16} bits`;
+  return [
+    ...rows,
+    ["Threads", `${threads}: ${module.threads_reason}`],
+    ["Module", `${formatBytes(module.bytes)} with ${simd}, ${activations}`],
+    ["Memory", formatBytes(module.memory_bytes)],
+  ];
 }
 
 @customElement("gemlet-model-card")
@@ -68,7 +84,7 @@ export class ModelCard extends LitElement {
       ["Weights", `${formatBytes(weight_bytes)} · ${Object.keys(quantization.formats).sort().join(", ")}`],
       ...(backend.per_layer_embeddings ? [embeddingsRow(backend.per_layer_embeddings)] : []),
       ...(backend.kernels ? [kernelsRow(backend.kernels)] : []),
-      ["Runs on", `${backend.name === "webgpu" ? "WebGPU" : "WebAssembly"}, ${backend.adapter}`],
+      ...backendRows(backend),
     ];
     return html`
       <details class="card" ?open=${this.open}>

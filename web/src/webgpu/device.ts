@@ -17,16 +17,21 @@ export interface OpenDevice {
   offered: ReadonlySet<string>;
 }
 
+export interface FoundAdapter {
+  gpu: GPU;
+  adapter: GPUAdapter;
+  /** Whether it computes on the processor. */
+  software: boolean;
+}
+
 const BROWSERS =
   "gemlet runs on WebGPU in Chrome and Edge 116 or newer (Android: Chrome 121), Safari 26, and Firefox 141 on Windows or 145 on macOS";
 
 /**
- * Throws GemletError "no-backend" where there is no WebGPU or no adapter, "device-limits" where the adapter offers less
- * than `manifest.limits`, naming each with needed and offered. Where tables are larger than these limits, the device gets as much
- * more as the adapter offers, so that it splits them less. Of features it gets those that variants of kernels require, and the timer, where the
- * adapter has them.
+ * The adapter that is to run the manifest. Throws GemletError "no-backend" where there is no WebGPU or no adapter, "device-limits" where the adapter
+ * offers less than `manifest.limits`, naming each with needed and offered.
  */
-export async function openDevice(manifest: Manifest, gpu: GPU | undefined = navigator.gpu): Promise<OpenDevice> {
+export async function findAdapter(manifest: Manifest, gpu: GPU | undefined = navigator.gpu): Promise<FoundAdapter> {
   if (!gpu) {
     const reason = globalThis.isSecureContext
       ? "this browser has no WebGPU"
@@ -41,7 +46,7 @@ export async function openDevice(manifest: Manifest, gpu: GPU | undefined = navi
         `is switched on in the browser's settings. ${BROWSERS}.`,
     );
   }
-  const offered = adapter.limits as unknown as Record<string, number | undefined>;
+  const offered = offeredLimits(adapter);
   const missing = Object.entries(manifest.limits).filter(([name, needed]) => (offered[name] ?? 0) < needed);
   if (missing.length > 0) {
     const list = missing.map(([name, needed]) => `${name}: needed ${needed}, offered ${offered[name] ?? "nothing"}`);
@@ -50,6 +55,15 @@ export async function openDevice(manifest: Manifest, gpu: GPU | undefined = navi
       `this GPU cannot run ${manifest.name}: ${list.join("; ")}. Take a smaller model, or compile it with a smaller context`,
     );
   }
+  return { gpu, adapter, software: adapter.info.isFallbackAdapter };
+}
+
+/**
+ * Where tables are larger than the manifest's limits, the device gets as much more as the adapter offers, so that it splits them less. Of features it gets
+ * those that variants of kernels require, and the timer, where the adapter has them. Throws GemletError "gpu-error" where there is no device to be had.
+ */
+export async function openDevice(manifest: Manifest, { gpu, adapter, software }: FoundAdapter): Promise<OpenDevice> {
+  const offered = offeredLimits(adapter);
   const widest = Math.max(0, ...manifest.tables.flatMap((table) => table.buffers.map((index) => manifest.buffers[index]!.bytes)));
   const requiredLimits = { ...manifest.limits };
   for (const name of ["maxStorageBufferBindingSize", "maxBufferSize"]) {
@@ -58,11 +72,17 @@ export async function openDevice(manifest: Manifest, gpu: GPU | undefined = navi
   }
   const required = requiredByVariants(manifest);
   const features = hasVariants(manifest) ? [...required, TIMER].filter((name) => adapter.features.has(name)) : [];
-  const device = await adapter.requestDevice({ requiredLimits, requiredFeatures: features as GPUFeatureName[] });
+  const device = await adapter.requestDevice({ requiredLimits, requiredFeatures: features as GPUFeatureName[] }).catch((cause: Error) => {
+    throw new GemletError("gpu-error", `the GPU gave no device: ${cause.message}`);
+  });
   const available = new Set([...required].filter((name) => adapter.features.has(name) || gpu.wgslLanguageFeatures?.has(name)));
   const { vendor, architecture, device: model, description } = adapter.info;
   const identity = JSON.stringify([vendor, architecture, model, description]);
-  return { device, adapter: describe(adapter.info), identity, software: adapter.info.isFallbackAdapter, offered: available };
+  return { device, adapter: describe(adapter.info), identity, software, offered: available };
+}
+
+function offeredLimits(adapter: GPUAdapter): Record<string, number | undefined> {
+  return adapter.limits as unknown as Record<string, number | undefined>;
 }
 
 function describe(info: GPUAdapterInfo): string {

@@ -19,7 +19,7 @@ export function createPipelines(device: GPUDevice, source: ArtifactSource, choic
         choices[i] = null;
         return create(kernel);
       });
-      source.onKernel();
+      source.onPart();
       return pipeline;
     }),
   );

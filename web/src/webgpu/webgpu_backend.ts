@@ -3,6 +3,7 @@
 import type { Manifest } from "../artifact/manifest";
 import type { ShardSink } from "../artifact/shards";
 import type { ArtifactSource, Backend, BackendInfo, Drawn, EmbeddingsRequest, KernelsRequest, Sampling } from "../backend/backend";
+import { State } from "../backend/state";
 import { GemletError } from "../errors";
 import type { Chunk } from "../generate/chunks";
 import type { Buffers } from "./buffers";
@@ -11,7 +12,6 @@ import { createPipelines } from "./kernels";
 import { placeTables } from "./place_tables";
 import { Program } from "./program";
 import { Readback } from "./readback";
-import { State } from "./state";
 import { Tuning } from "./tuning";
 
 interface Loaded {
@@ -24,7 +24,12 @@ interface Loaded {
 
 export class WebGpuBackend implements Backend {
   info: BackendInfo;
+  readonly prefillSizes: readonly number[];
+  readonly mostInFlight = Infinity;
+  readonly parts: Backend["parts"];
   private readonly device: GPUDevice;
+  /** What is written to the GPU before a chunk: the whole buffer, since nothing there is older than the chunk. */
+  private readonly stateBytes: ArrayBuffer;
   private readonly state: State;
   private buffers: Buffers | undefined;
   private loaded: Loaded | undefined;
@@ -41,16 +46,16 @@ export class WebGpuBackend implements Backend {
   ) {
     const { device, adapter } = opened;
     this.device = device;
-    this.info = { name: "webgpu", reason, adapter, per_layer_embeddings: null, kernels: null };
-    this.state = new State(manifest);
-    void device.lost.then(({ reason, message }) => {
-      this.failure ??=
-        reason === "destroyed"
-          ? new GemletError("unloaded", "the engine was unloaded")
-          : new GemletError("device-lost", `the GPU was lost (${message || "no reason given"}); load the model again`);
+    this.info = { name: "webgpu", reason, adapter, per_layer_embeddings: null, kernels: null, threads: null, module: null };
+    this.prefillSizes = manifest.prefill;
+    this.parts = { total: manifest.kernels.length, unit: "kernels" };
+    this.stateBytes = new ArrayBuffer(manifest.buffers[manifest.state.buffer]!.bytes);
+    this.state = new State(manifest, this.stateBytes);
+    void device.lost.then(({ message }) => {
+      this.failure ??= new GemletError("device-lost", `the GPU was lost (${message || "no reason given"})`);
     });
     device.onuncapturederror = ({ error }) => {
-      this.failure ??= new GemletError("gpu-error", `the GPU refused a command (${error.message}); load the model again`);
+      this.failure ??= new GemletError("gpu-error", `the GPU refused a command (${error.message})`);
     };
   }
 
@@ -63,6 +68,7 @@ export class WebGpuBackend implements Backend {
   get weights(): ShardSink {
     const buffers = this.buffers!;
     return {
+      weights: this.manifest.weights,
       write: (buffer, offset, bytes) => buffers.write(buffer, offset, bytes),
       flush: () => this.device.queue.onSubmittedWorkDone(),
       stored: buffers.stored,
@@ -86,12 +92,12 @@ export class WebGpuBackend implements Backend {
     };
   }
 
-  async tune(): Promise<void> {
+  async complete(): Promise<void> {
     const { program, tuning, buffers } = this.need();
     const setState = (step: string): void => {
       const size = this.manifest.prefill.find((each) => step === `prefill_${each}`) ?? 1;
       this.state.setChunk(0, new Array<number>(size).fill(0));
-      this.device.queue.writeBuffer(buffers.gpu[this.manifest.state.buffer]!, 0, this.state.bytes);
+      this.device.queue.writeBuffer(buffers.gpu[this.manifest.state.buffer]!, 0, this.stateBytes);
     };
     await tuning.measure(program, setState).catch((cause: Error) => {
       throw this.failure ?? cause;
@@ -108,7 +114,7 @@ export class WebGpuBackend implements Backend {
     const { program, buffers } = this.need();
     this.growCaches(this.position + size);
     this.state.setChunk(this.position, ids, blocks);
-    this.device.queue.writeBuffer(buffers.gpu[this.manifest.state.buffer]!, 0, this.state.bytes);
+    this.device.queue.writeBuffer(buffers.gpu[this.manifest.state.buffer]!, 0, this.stateBytes);
     buffers.loadRows(ids);
     const encoder = this.device.createCommandEncoder();
     program.encode(encoder, `prefill_${size}`);
@@ -132,7 +138,7 @@ export class WebGpuBackend implements Backend {
     return new Float32Array(await this.run(["tail"], this.need().logitsReadback));
   }
 
-  unload(): void {
+  async unload(): Promise<void> {
     this.failure ??= new GemletError("unloaded", "the engine was unloaded");
     this.loaded?.stateReadback.destroy();
     this.loaded?.logitsReadback.destroy();
@@ -146,7 +152,7 @@ export class WebGpuBackend implements Backend {
   }
 
   private async draw(...steps: string[]): Promise<Drawn> {
-    return this.state.readDrawn(await this.run(steps, this.need().stateReadback));
+    return this.state.readDrawnFrom(new Int32Array(await this.run(steps, this.need().stateReadback)));
   }
 
   /** Submits the steps and a copy of the read-back's buffer; resolves with its bytes. */

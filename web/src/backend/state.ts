@@ -1,22 +1,20 @@
 /** The state words as the CPU writes and reads them (docs/artifact.md, "State words"). */
 
 import { type Manifest, OUTPUT_RING, type StateField } from "../artifact/manifest";
-import type { Drawn, Sampling } from "../backend/backend";
+import type { Drawn, Sampling } from "./backend";
 
 export class State {
-  /** What is written to the GPU before a chunk: the whole buffer, since nothing there is older than the chunk. */
-  readonly bytes: ArrayBuffer;
   private readonly fields: Record<StateField, number>;
   private readonly ints: Int32Array;
   private readonly uints: Uint32Array;
   private readonly floats: Float32Array;
 
-  constructor(manifest: Manifest) {
-    this.bytes = new ArrayBuffer(manifest.buffers[manifest.state.buffer]!.bytes);
+  /** The state in `bytes` bytes of `memory`: the very words that kernels read, or a copy that goes to them before a chunk. */
+  constructor(manifest: Manifest, memory: ArrayBufferLike, offset = 0, bytes = memory.byteLength) {
     this.fields = manifest.state.fields;
-    this.ints = new Int32Array(this.bytes);
-    this.uints = new Uint32Array(this.bytes);
-    this.floats = new Float32Array(this.bytes);
+    this.ints = new Int32Array(memory, offset, bytes / 4);
+    this.uints = new Uint32Array(memory, offset, bytes / 4);
+    this.floats = new Float32Array(memory, offset, bytes / 4);
   }
 
   start(sampling: Sampling): void {
@@ -39,9 +37,13 @@ export class State {
     this.ints.set(ids, this.fields.tokens);
   }
 
-  /** The newest token in a copy of the GPU's state. */
-  readDrawn(copy: ArrayBuffer): Drawn {
-    const ints = new Int32Array(copy);
+  /** The newest token, where kernels wrote here. */
+  readDrawn(): Drawn {
+    return this.readDrawnFrom(this.ints);
+  }
+
+  /** The newest token in a copy of the words. */
+  readDrawnFrom(ints: Int32Array): Drawn {
     const newest = ints[this.fields.generated]! - 1;
     return {
       token: ints[this.fields.output + (newest % OUTPUT_RING)]!,

@@ -1,0 +1,92 @@
+"""Activations as 8-bit integers in groups, each with a scale: value = scale * q, q in -127 … 127, the largest of a group at the end.
+
+A product takes four columns of a token at a time, which it spreads over a vector. It finds them as words of 32 bits, in the form in
+which its instruction wants them:
+  signed        the four q, for weights that are no more than 7 bits: q times weight
+  magnitudes    two words: |q| as the 7-bit operand, and a mask of the signs, which goes to the weights
+  halves        two words for products of 16 bits: q of the even columns, then of the odd ones
+"""
+from tvm.script import tirx as T
+
+from ..kernels.kernel import Parameter, exact
+from .cpu_kernel import RELAXED, CpuKernel
+from .weight_quads import QuadLayout
+
+SIGNED, MAGNITUDES, HALVES = "signed", "magnitudes", "halves"
+WORDS = {SIGNED: 1, MAGNITUDES: 2, HALVES: 2}
+LARGEST = {SIGNED: 127, MAGNITUDES: 127, HALVES: 32767}
+
+
+def form_for(layout: QuadLayout, simd: str) -> str:
+    """How a product with these weights wants its activations. Weights of m8 reach -128, which has no negative among bytes."""
+    if simd != RELAXED or layout.format.startswith("m8"):
+        return HALVES
+    return MAGNITUDES if layout.bits == 8 else SIGNED
+
+
+def quantize_kernel(tokens: int, columns: int, group: int, form: str, zero: int, stride: int, offset: int, rows_per_token: int = 1) -> CpuKernel:
+    """Q int32 [M, padded K / 4, words], SCALES float32 [M, groups], SUMS int32 [M, groups] (-zero times the sum of q), of X float32.
+
+    Columns beyond K are 0. zero: what the weights store for 0, so that SUMS takes it out again; no SUMS where it is 0.
+    stride, offset: values from one row's x to the next, and before the first (multiples of 4). rows_per_token: rows of x, of which M counts all.
+    """
+    groups, words = -(-columns // group), WORDS[form]
+    vectors = group // 4
+    ragged = columns % group != 0
+    name = f"quantize_{form}_m{tokens}_k{columns}_g{group}_z{zero}_s{stride}_o{offset}_r{rows_per_token}"
+
+    @T.jit
+    def func(x: T.handle("float32"), q: T.handle("int32"), scales: T.handle("float32"), sums: T.handle("int32"),
+             first: T.int32, last: T.int32):
+        T.func_attr({"global_symbol": name, "tirx.noalias": True})
+        X = T.decl_buffer((tokens * stride,), "float32", data=x)
+        Q = T.decl_buffer((tokens * groups * vectors * words,), "int32", data=q)
+        SCALES = T.decl_buffer((tokens * groups,), "float32", data=scales)
+        SUMS = T.decl_buffer((tokens * groups,), "int32", data=sums)
+        values = T.alloc_buffer((vectors,), "float32x4", scope="local")
+        peak = T.alloc_buffer((4,), "float32", scope="local")
+        total = T.alloc_buffer((4,), "int32", scope="local")
+        whole = T.alloc_buffer((4,), "int32", scope="local")
+        for item in T.serial(last - first):
+            at: T.int32 = first + item
+            m: T.int32 = T.truncdiv(at, groups)
+            start: T.int32 = m * stride + offset + T.truncmod(at, groups) * group
+            peak[T.Ramp(0, 1, 4)] = T.Broadcast(T.float32(0), 4)
+            for v in T.unroll(vectors):
+                values[v] = T.Broadcast(T.float32(0), 4)
+                if ragged:
+                    if T.truncmod(at, groups) * group + v * 4 < columns:
+                        values[v] = X[T.Ramp(start + v * 4, 1, 4)]
+                else:
+                    values[v] = X[T.Ramp(start + v * 4, 1, 4)]
+                peak[T.Ramp(0, 1, 4)] = T.max(peak[T.Ramp(0, 1, 4)], T.max(values[v], T.Broadcast(T.float32(0), 4) - values[v]))
+            largest: T.float32 = T.max(T.max(peak[0], peak[1]), T.max(peak[2], peak[3]))
+            SCALES[at] = largest * exact(1 / LARGEST[form])
+            # In a group of zeros all q are 0, whatever the inverse, as long as it is finite.
+            inverse: T.float32 = T.float32(LARGEST[form]) / T.max(largest, exact(2.0**-100))
+            total[T.Ramp(0, 1, 4)] = T.Broadcast(T.int32(0), 4)
+            for v in T.unroll(vectors):
+                # Adding 1.5 * 2^23 leaves the nearest whole number, halves to even, in the low bits.
+                shifted: T.float32x4 = values[v] * T.Broadcast(inverse, 4) + T.Broadcast(T.float32(12582912), 4)
+                whole[T.Ramp(0, 1, 4)] = T.reinterpret("int32x4", shifted) - T.Broadcast(T.int32(0x4B400000), 4)
+                total[T.Ramp(0, 1, 4)] = total[T.Ramp(0, 1, 4)] + whole[T.Ramp(0, 1, 4)]
+                word: T.int32 = (at * vectors + v) * words
+                if form == SIGNED:
+                    Q[word] = packed(whole[0], whole[1], whole[2], whole[3])
+                if form == MAGNITUDES:
+                    Q[word] = packed(T.abs(whole[0]), T.abs(whole[1]), T.abs(whole[2]), T.abs(whole[3]))
+                    Q[word + 1] = packed(T.shift_right(whole[0], 31), T.shift_right(whole[1], 31), T.shift_right(whole[2], 31), T.shift_right(whole[3], 31))
+                if form == HALVES:
+                    Q[word] = T.bitwise_or(T.bitwise_and(whole[0], 0xFFFF), T.shift_left(whole[2], 16))
+                    Q[word + 1] = T.bitwise_or(T.bitwise_and(whole[1], 0xFFFF), T.shift_left(whole[3], 16))
+            if zero != 0:
+                SUMS[at] = (total[0] + total[1] + total[2] + total[3]) * T.int32(-zero)
+
+    written = ("Q", "SCALES", "SUMS") if zero else ("Q", "SCALES")
+    return CpuKernel(name, func, rows_per_token * groups, (Parameter("X"), *(Parameter(key, written=True) for key in written)), per_token=True)
+
+
+def packed(a, b, c, d):
+    """Four whole numbers as the bytes of a word."""
+    low = T.bitwise_or(T.bitwise_and(a, 255), T.shift_left(T.bitwise_and(b, 255), 8))
+    return T.bitwise_or(low, T.bitwise_or(T.shift_left(T.bitwise_and(c, 255), 16), T.shift_left(d, 24)))

@@ -1,0 +1,81 @@
+"""Weights as CPU kernels read them: a vector holds a word of each of four neighbouring rows, so that sums of four rows grow side by side.
+
+A matrix comes in tiles of 32 rows and units of 16 bytes (docs/artifact.md, "Weights"): 64 bytes hold a unit of four rows. `prepare`
+transposes them once, in place, as a 4 x 4 matrix of words, after which vector w holds word w of each row. Scales stay as they are.
+"""
+import numpy as np
+from tvm.script import tirx as T
+
+from ..kernels.dequantize import WeightLayout
+from ..kernels.kernel import Parameter, exact
+from .cpu_kernel import CpuKernel
+
+QUAD = 4
+BLOCKS = 64  # blocks of 64 bytes that are a work item
+
+
+class QuadLayout(WeightLayout):
+    """Addresses of a matrix after `prepare`. row: a multiple of four, the first of a quad."""
+
+    def vector(self, row, unit, word):
+        """Index of the 16 bytes that hold word `word` of unit `unit` of four rows."""
+        return self.unit(row, unit) + word
+
+    @property
+    def bits(self) -> int | None:
+        """Of a value that is a whole number; None for floats."""
+        kind = self.format.partition("_")[0]
+        return {"q8": 8, "m8": 8, "q4": 4, "m4": 4, "m2": 2}.get(kind)
+
+    @property
+    def zero(self) -> int:
+        """What is stored for 0: bytes are signed, narrower values are not."""
+        return 0 if self.bits == 8 else 1 << self.bits - 1
+
+    @property
+    def values_per_word(self) -> int:
+        return self.values_per_unit // 4
+
+    def column(self, unit, word, value):
+        """The column that value number `value` of a word stands for; constants give a constant."""
+        if self.bits is None:
+            return unit * self.values_per_unit + word * self.values_per_word + value
+        return unit * self.values_per_unit + value // 4 * 16 + word * 4 + value % 4
+
+
+def load_scales(layout: QuadLayout):
+    """Inline (S: uint32 buffer, row, group, scales: local float32x4, i): scales[i] holds the scales of four rows."""
+    half = layout.has_scale and np.dtype(layout.weight_format.scale.dtype).itemsize == 2
+
+    @T.inline
+    def load(S, row, group, scales, i):
+        if half:
+            # Two groups share a word. The exponent of a float16, as one of a float32, is 2^112 too small; the sign moves along.
+            words: T.int32x4 = T.reinterpret("int32x4", S[T.Ramp(layout.scale_word(row, group), 1, 4)])
+            high: T.int32x4 = T.shift_left(words, T.Broadcast(16 - group % 2 * 16, 4))
+            bits: T.int32x4 = T.bitwise_and(T.shift_right(high, T.Broadcast(3, 4)), T.Broadcast(T.int32(-0x70002000), 4))
+            scales[i] = T.reinterpret("float32x4", bits) * T.Broadcast(exact(2.0**112), 4)
+        else:
+            scales[i] = T.reinterpret("float32x4", S[T.Ramp(layout.scale_word(row, group), 1, 4)])
+
+    return load
+
+
+def prepare_kernel(units: int) -> CpuKernel:
+    """Transposes the words of each four units of W, int32x4[units], in place."""
+    blocks = units // QUAD
+    name = f"prepare_u{units}"
+
+    @T.jit
+    def func(w: T.handle("int32"), first: T.int32, last: T.int32):
+        T.func_attr({"global_symbol": name, "tirx.noalias": True})
+        W = T.decl_buffer((units * 4,), "int32", data=w)
+        words = T.alloc_buffer((16,), "int32", scope="local")
+        for block in T.serial(T.min(last * BLOCKS, blocks) - first * BLOCKS):
+            start: T.int32 = (first * BLOCKS + block) * 16
+            for i in T.unroll(16):
+                words[i] = W[start + i]
+            for i in T.unroll(16):
+                W[start + i] = words[i % 4 * 4 + i // 4]
+
+    return CpuKernel(name, func, -(-blocks // BLOCKS), (Parameter("W", written=True),))

@@ -1,0 +1,62 @@
+"""The Programs of a model for CPUs: the same steps and weights as for GPUs, with fewer fusions and one size of chunk."""
+from dataclasses import dataclass
+
+from .cpu_kernels.cpu_kernel import RELAXED, SIMD128
+from .cpu_kernels.sample import peaks_kernel, sample_kernel
+from .cpu_kernels.weight_quads import prepare_kernel
+from .kernels.kernel import ceil_div
+from .pipeline import Lowered
+from .schedule.lower_cpu import CpuOperators
+from .schedule.lower_step import Context, StepLowering, View
+from .schedule.memory_plan import plan_memory
+from .schedule.program import PREPARE, Buffer, Launch, Program
+from .state import state_words
+
+PEAK_BLOCK = 1024
+
+
+@dataclass(frozen=True)
+class CpuVariant:
+    """simd: the instruction set. activations: how products take them: as "int16", as "int8" (where weights and instructions allow it), or as they
+    are, as "float"."""
+
+    simd: str
+    activations: str
+
+
+VARIANTS = (CpuVariant(SIMD128, "int16"), CpuVariant(RELAXED, "int8"), CpuVariant(SIMD128, "float"))
+
+
+def lower_for_cpu(lowered: Lowered, variant: CpuVariant) -> Program:
+    """The Program of a variant. Kernels read the chunk's length from the state, so that the largest chunk serves all lengths."""
+    model, weights, caches, context = lowered.model, lowered.weights, lowered.caches, lowered.program.context
+    chunk = max(lowered.program.chunks)
+    sizes: dict[str, int] = {}
+    tables = frozenset(weight.name for weight in weights if weight.is_table)
+    lowering = Context({weight.name: weight.format for weight in weights}, {}, tables, caches, context, sizes, {}, {})
+    handover = {f"handover.{name}": width for name, width in model.handover().items()}
+    inputs = {"tokens": "state", "state": "state", "caches": tuple(caches),
+              "handover": tuple(View(name, (1, width), width) for name, width in handover.items())}
+    operators = CpuOperators(None if variant.activations == "float" else variant.simd).lowerings
+    names = [weight.name for weight in weights]
+
+    def lower(step: str, results: list[str]) -> list[Launch]:
+        return StepLowering(step, lowered.module[step], names, inputs, results, lowering, operators).launches
+
+    vocabulary = model.config.vocab_size
+    sample = [Launch(peaks_kernel(vocabulary, PEAK_BLOCK), ("logits", "peaks")), Launch(sample_kernel(vocabulary, PEAK_BLOCK), ("logits", "peaks", "state"))]
+    data = [buffer for weight in weights if weight.is_matrix and not weight.is_table for buffer in weight.buffers() if buffer.name.endswith(".data")]
+    steps = {PREPARE: [Launch(prepare_kernel(buffer.bytes // 16), (buffer.name,)) for buffer in data],
+             f"prefill_{chunk}": lower(f"prefill_{chunk}", list(handover)), "tail": lower("tail", ["logits"]), "sample": sample,
+             "decode": lower("decode", ["logits"]) + sample}
+    steps, scratch = plan_memory(steps, sizes)
+    buffers = [Buffer("state", "state", 4 * state_words(chunk)), Buffer("logits", "logits", 4 * vocabulary),
+               Buffer("peaks", "activation", 4 * ceil_div(vocabulary, PEAK_BLOCK))]
+    buffers += [buffer for weight in weights for buffer in weight.buffers()]
+    buffers += [Buffer(name, "weight", table.nbytes) for name, table in lowering.constants.items()]
+    buffers += [buffer for plan in caches for buffer in plan.buffers()]
+    buffers += [Buffer(name, "activation", 4 * width) for name, width in handover.items()] + scratch
+    bound = {name for launches in steps.values() for launch in launches for name in launch.buffers}
+    program = Program({buffer.name: buffer for buffer in buffers if buffer.name in bound}, steps, (chunk,), context, lowering.constants)
+    program.check()
+    return program

@@ -1,0 +1,105 @@
+"""The C text of a module's driver: each step as a list of calls with every address a constant, and the threads that share them out."""
+from ..cpu_kernels.cpu_kernel import CpuKernel
+from ..schedule.program import Launch
+from ..state import STATE
+
+# How often a thread looks before it sleeps: about 50 microseconds, several times what a step's launches take on their own.
+SPINS = 20000
+
+HEAD = """\
+typedef int i32;
+typedef __attribute__((address_space(0))) char byte;
+
+static i32 jobs, job, arrived, passed;
+
+#define LOAD(place) __atomic_load_n(&place, __ATOMIC_SEQ_CST)
+#define STORE(place, value) __atomic_store_n(&place, value, __ATOMIC_SEQ_CST)
+#define ADD(place, value) __atomic_fetch_add(&place, value, __ATOMIC_SEQ_CST)
+
+/* Returns when *place is no longer `old`: looks for a while, then sleeps, for the next change is most often near. */
+static void wait_while(i32 *place, i32 old) {
+  for (i32 i = 0; i < SPINS; i++) if (__atomic_load_n(place, __ATOMIC_SEQ_CST) != old) return;
+  while (__atomic_load_n(place, __ATOMIC_SEQ_CST) == old) SLEEP(place, old);
+}
+
+/* Returns when all threads are here. */
+static void barrier(i32 threads) {
+  if (threads == 1) return;
+  i32 old = LOAD(passed);
+  if (ADD(arrived, 1) == threads - 1) {
+    STORE(arrived, 0);
+    ADD(passed, 1);
+    WAKE(&passed);
+  } else {
+    wait_while(&passed, old);
+  }
+}
+
+/* A launch: this thread's part of the work items. */
+#define LAUNCH(kernel, items, ...) { i32 all = items; kernel(__VA_ARGS__, all * thread / threads, all * (thread + 1) / threads); barrier(threads); }
+#define AT(offset) (byte *)(offset)
+"""
+THREADED = """\
+#define SLEEP(place, old) __builtin_wasm_memory_atomic_wait32(place, old, -1)
+#define WAKE(place) __builtin_wasm_memory_atomic_notify(place, -1)
+"""
+ALONE = """\
+#define SLEEP(place, old)
+#define WAKE(place)
+"""
+RUN = """\
+/* Does a step, together with `threads - 1` others that are, or will be, in `serve`. */
+void run(i32 step, i32 threads) {
+  STORE(job, step);
+  ADD(jobs, 1);
+  WAKE(&jobs);
+  execute(step, 0, threads);
+}
+"""
+SERVE = """
+/* Takes part in every step until `quit`. */
+void serve(i32 thread, i32 threads) {
+  for (i32 seen = 0;; seen++) {
+    wait_while(&jobs, seen);
+    i32 step = LOAD(job);
+    if (step < 0) return;
+    execute(step, thread, threads);
+  }
+}
+
+void quit(void) {
+  STORE(job, -1);
+  ADD(jobs, 1);
+  WAKE(&jobs);
+}
+"""
+
+
+def driver(steps: dict[str, list[Launch]], offsets: dict[str, int], threads: bool) -> str:
+    """C text with the exported functions `run` and, for threads, `serve` and `quit` (docs/artifact.md, "WebAssembly").
+
+    offsets: bytes from the start of memory, by buffer name. A step's number is its place in `steps`.
+    """
+    kernels = {launch.kernel.name: launch.kernel for launches in steps.values() for launch in launches}
+    parts = [f"#define SPINS {SPINS}", THREADED if threads else ALONE, HEAD, *(declaration(kernel) for kernel in kernels.values())]
+    for number, (name, launches) in enumerate(steps.items()):
+        # Steps of one token have one, whatever the state tells: in `tail` that is the length of the chunk before.
+        length = f"((i32 *){offsets['state']})[{STATE['length']}]" if name.startswith("prefill_") else "1"
+        lines = [call(launch, offsets, length) for launch in launches]
+        parts.append("\n".join([f"\n/* {name} */", f"static void step_{number}(i32 thread, i32 threads) {{", *lines, "}"]))
+    cases = [f"    case {number}: step_{number}(thread, threads); break;" for number in range(len(steps))]
+    parts.append("\n".join(["\nstatic void execute(i32 step, i32 thread, i32 threads) {", "  switch (step) {", *cases, "  }", "}\n"]))
+    return "\n".join([*parts, RUN + (SERVE if threads else "")])
+
+
+def declaration(kernel: CpuKernel) -> str:
+    return f"void {kernel.name}({', '.join(['byte *'] * len(kernel.signature))}, i32, i32);"
+
+
+def call(launch: Launch, offsets: dict[str, int], length: str) -> str:
+    """One launch; a pointer that the kernel has no use for is 0."""
+    kernel = launch.kernel
+    bound = dict(zip(kernel.parameter_names, launch.buffers))
+    pointers = [f"AT({offsets[bound[name]]}u)" if name in bound else "0" for name in kernel.signature]
+    items = f"{kernel.items} * {length}" if kernel.per_token else str(kernel.items)
+    return f"  LAUNCH({kernel.name}, {items}, {', '.join(pointers)})"

@@ -1,0 +1,47 @@
+/** Which of an artifact's modules runs here, and with how many threads. */
+
+import type { WasmModule, WasmProgram } from "../artifact/manifest";
+import type { ActivationsRequest } from "../backend/backend";
+import { GemletError } from "../errors";
+import type { WasmFeatures } from "./features";
+
+export interface ModuleRequest {
+  /** null: "int16", which loses nothing that shows and runs everywhere. */
+  activations: ActivationsRequest | null;
+  /** null: as many as the processor runs at once. */
+  threads: number | null;
+}
+
+export interface ChosenModule {
+  module: WasmModule;
+  threads: number;
+  threadsReason: string;
+}
+
+/**
+ * Throws GemletError "no-backend" where this browser lacks what every module needs, "bad-request" where the artifact has no module that does what is
+ * asked for, or serves fewer threads.
+ */
+export function chooseModule({ modules, stacks }: WasmProgram, request: ModuleRequest, features: WasmFeatures): ChosenModule {
+  if (!features.simd) {
+    throw new GemletError("no-backend", "this browser's WebAssembly has no SIMD; Chrome and Edge 91, Firefox 89 and Safari 16.4, or newer, have it");
+  }
+  const { count, reason } = countThreads(request.threads, stacks.threads, features);
+  const activations = request.activations ?? "int16";
+  const usable = modules.filter((each) => each.activations === activations && each.threads === count > 1 && (each.simd === "simd128" || features.relaxed));
+  const module = usable.find(({ simd }) => simd === "relaxed") ?? usable[0];
+  if (!module) {
+    const threads = count > 1 ? "threads" : "one thread";
+    throw new GemletError("bad-request", `activations: the artifact has no module for ${JSON.stringify(activations)} with ${threads} that runs in this browser`);
+  }
+  return { module, threads: count, threadsReason: reason };
+}
+
+function countThreads(wanted: number | null, most: number, { threadless, processors }: WasmFeatures): { count: number; reason: string } {
+  if (wanted !== null && wanted > most) throw new GemletError("bad-request", `threads: the artifact serves ${most} at most, found ${wanted}`);
+  if (wanted === 1) return { count: 1, reason: "asked for" };
+  if (threadless !== null) return { count: 1, reason: threadless };
+  if (wanted !== null) return { count: wanted, reason: "asked for" };
+  if (processors > most) return { count: most, reason: `the most that the artifact serves, of ${processors} that the processor runs at once` };
+  return { count: processors, reason: "as many as the processor runs at once" };
+}

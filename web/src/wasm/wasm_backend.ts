@@ -1,0 +1,145 @@
+/** Runs a Program's steps as WebAssembly, in this thread and those of a pool. A step keeps this thread until it is done. */
+
+import type { Manifest, WasmProgram } from "../artifact/manifest";
+import type { ShardSink } from "../artifact/shards";
+import type { ArtifactSource, Backend, BackendInfo, Drawn, Sampling } from "../backend/backend";
+import { State } from "../backend/state";
+import { Turns } from "../backend/turn";
+import { GemletError } from "../errors";
+import type { Chunk } from "../generate/chunks";
+import type { ChosenModule } from "./choose_module";
+import { compileModule } from "./compile";
+import { type Exports, instantiate, type ThreadStart } from "./instance";
+import type { OpenWasm } from "./open_wasm";
+import { Pool } from "./pool";
+
+/** Undefined in a backend that was unloaded, so that nothing keeps the memory. */
+interface Loaded {
+  memory: WebAssembly.Memory;
+  state: State;
+  module?: WebAssembly.Module;
+  exports?: Exports;
+  pool?: Pool;
+}
+
+export class WasmBackend implements Backend {
+  info: BackendInfo;
+  readonly prefillSizes: readonly number[];
+  /** A step under way is this thread's: a second one would only wait, and be for nothing after a stop. */
+  readonly mostInFlight = 1;
+  readonly parts = { total: 1, unit: "files" } as const;
+  private readonly program: WasmProgram;
+  private readonly chosen: ChosenModule;
+  private readonly turns = new Turns();
+  private loaded: Loaded | undefined;
+  /** Tokens whose KV is written. */
+  private position = 0;
+
+  constructor(
+    { memory, program, ...chosen }: OpenWasm,
+    private readonly manifest: Manifest,
+    reason: string,
+  ) {
+    this.program = program;
+    this.chosen = chosen;
+    this.prefillSizes = program.prefill;
+    this.loaded = { memory, state: new State(manifest, memory.buffer, program.state, program.state_bytes) };
+    this.info = { name: "wasm", reason, adapter: "the processor", per_layer_embeddings: null, kernels: null, threads: chosen.threads, module: null };
+  }
+
+  /** The memory was had when the backend was opened. */
+  async allocate(): Promise<void> {}
+
+  get weights(): ShardSink {
+    const bytes = new Uint8Array(this.need().memory.buffer);
+    const { weights } = this.program;
+    return {
+      weights: weights.map(({ pieces }, buffer) => ({ buffer, pieces })),
+      write: (buffer, offset, part) => bytes.set(part, weights[buffer]!.offset + offset),
+      flush: async () => undefined,
+      stored: null,
+    };
+  }
+
+  async prepare(source: ArtifactSource): Promise<void> {
+    const { module: spec, threadsReason } = this.chosen;
+    const started = performance.now();
+    const module = await compileModule(spec, await source.response(spec.file));
+    const compile_milliseconds = performance.now() - started;
+    this.need().module = module;
+    const { file, bytes, simd, activations } = spec;
+    const { memory_bytes } = this.program;
+    this.info = { ...this.info, module: { file, bytes, simd, activations, threads_reason: threadsReason, memory_bytes, compile_milliseconds } };
+    source.onPart();
+  }
+
+  /** Threads start only now: a load that fails leaves none. */
+  async complete(): Promise<void> {
+    const [own, ...others] = this.starts();
+    this.need().exports = instantiate(own!);
+    const pool = await Pool.start(others);
+    this.need().pool = pool;
+    this.run("prepare");
+  }
+
+  start(sampling: Sampling): void {
+    this.position = 0;
+    this.need().state.start(sampling);
+  }
+
+  async prefill({ ids, blocks, size }: Chunk): Promise<void> {
+    this.need().state.setChunk(this.position, ids, blocks);
+    this.run(`prefill_${size}`);
+    this.position += ids.length;
+    await this.turn();
+  }
+
+  sample(): Promise<Drawn> {
+    return this.draw("tail", "sample");
+  }
+
+  decode(): Promise<Drawn> {
+    return this.draw("decode");
+  }
+
+  async logits(): Promise<Float32Array<ArrayBuffer>> {
+    this.run("tail");
+    return new Float32Array(this.need().memory.buffer, this.program.logits, this.manifest.facts["vocab_size"] as number).slice();
+  }
+
+  async unload(): Promise<void> {
+    const { exports, pool } = this.loaded ?? {};
+    this.loaded = undefined;
+    this.turns.close();
+    if (exports && pool && this.chosen.threads > 1) await pool.quit(() => exports.quit());
+  }
+
+  /** The step runs now; what it drew is given after a turn, so that an abort that came meanwhile is seen before the next. */
+  private async draw(...steps: string[]): Promise<Drawn> {
+    for (const step of steps) this.run(step);
+    const drawn = this.need().state.readDrawn();
+    await this.turn();
+    return drawn;
+  }
+
+  private async turn(): Promise<void> {
+    await this.turns.next();
+    this.need();
+  }
+
+  private starts(): ThreadStart[] {
+    const { memory, module } = this.need();
+    const { offset, bytes } = this.program.stacks;
+    const { threads } = this.chosen;
+    return Array.from({ length: threads }, (_, thread) => ({ module: module!, memory, thread, threads, stackTop: offset + (thread + 1) * bytes }));
+  }
+
+  private run(step: string): void {
+    this.need().exports!.run(this.program.steps[step]!, this.chosen.threads);
+  }
+
+  private need(): Loaded {
+    if (!this.loaded) throw new GemletError("unloaded", "the engine was unloaded");
+    return this.loaded;
+  }
+}
