@@ -83,7 +83,7 @@ def emit_kernel(kernel: Kernel) -> Shader:
     workgroup = tuple(int(extent) for extent in WORKGROUP.search(wgsl).groups())
     if workgroup[0] * workgroup[1] * workgroup[2] > MAX_THREADS:
         raise GemletError(f"kernel {kernel.name}: {workgroup} threads a workgroup, WebGPU's default limit is {MAX_THREADS}")
-    wgsl = "".join(FEATURES[feature] + "\n" for feature in kernel.requires) + wgsl
+    wgsl = "".join(FEATURES[feature] + "\n" for feature in kernel.requires if FEATURES[feature]) + wgsl
     return Shader(wgsl, kernel.name + "_kernel", workgroup, bindings, written)
 
 

@@ -42,6 +42,11 @@ class WeightLayout:
         return (row // self.tile * self.scale_words + word) * self.tile + row % self.tile
 
 
+def _in_place(word, i: int, mask: int):
+    """Bits of byte i, left where they are: a number of few digits, so that the float32 below is exact. Shifts cost more, on some devices much more."""
+    return T.Cast("float32", T.reinterpret("int32", T.bitwise_and(word, T.uint32(mask << 8 * i)))) * exact(2.0 ** (-8 * i))
+
+
 def expand_vector(format: str):
     """Inline (words: local uint32, base, v, values: local float32[4]): values 4 v ... 4 v + 3 of the unit whose four words
     start at words[base], before scaling. v is a constant."""
@@ -62,38 +67,72 @@ def expand_vector(format: str):
             values[i * 2] = T.reinterpret("float32", T.shift_left(words[base + v * 2 + i], T.uint32(16)))
             values[i * 2 + 1] = T.reinterpret("float32", T.bitwise_and(words[base + v * 2 + i], T.uint32(0xFFFF0000)))
 
-    def in_place(word, i, mask):
-        """Bits of byte i, left where they are: a number of few digits, so that the float32 below is exact. Shifts cost more, on some devices much more."""
-        return T.Cast("float32", T.reinterpret("int32", T.bitwise_and(word, T.uint32(mask << 8 * i)))) * exact(2.0 ** (-8 * i))
-
     @T.inline
     def expand_q8(words, base, v, values):
         # With its sign bit turned over, a byte is the value plus 128; the highest byte is a signed number where it is.
         word = T.meta_var(T.bitwise_xor(words[base + v], T.uint32(0x808080)))
-        values[0] = in_place(word, 0, 255) - T.float32(128)
-        values[1] = in_place(word, 1, 255) - T.float32(128)
-        values[2] = in_place(word, 2, 255) - T.float32(128)
-        values[3] = in_place(word, 3, 255)
+        values[0] = _in_place(word, 0, 255) - T.float32(128)
+        values[1] = _in_place(word, 1, 255) - T.float32(128)
+        values[2] = _in_place(word, 2, 255) - T.float32(128)
+        values[3] = _in_place(word, 3, 255)
 
     @T.inline
     def expand_q4(words, base, v, values):
         word = T.meta_var(T.shift_right(words[base + v % 4], T.Cast("uint32", v // 4 * 4)))
-        values[0] = in_place(word, 0, 15) - T.float32(8)
-        values[1] = in_place(word, 1, 15) - T.float32(8)
-        values[2] = in_place(word, 2, 15) - T.float32(8)
-        values[3] = in_place(word, 3, 15) - T.float32(8)
+        values[0] = _in_place(word, 0, 15) - T.float32(8)
+        values[1] = _in_place(word, 1, 15) - T.float32(8)
+        values[2] = _in_place(word, 2, 15) - T.float32(8)
+        values[3] = _in_place(word, 3, 15) - T.float32(8)
 
     @T.inline
     def expand_m2(words, base, v, values):
         word = T.meta_var(T.shift_right(words[base + v % 4], T.Cast("uint32", v // 4 * 2)))
-        values[0] = in_place(word, 0, 3) - T.float32(2)
-        values[1] = in_place(word, 1, 3) - T.float32(2)
-        values[2] = in_place(word, 2, 3) - T.float32(2)
-        values[3] = in_place(word, 3, 3) - T.float32(2)
+        values[0] = _in_place(word, 0, 3) - T.float32(2)
+        values[1] = _in_place(word, 1, 3) - T.float32(2)
+        values[2] = _in_place(word, 2, 3) - T.float32(2)
+        values[3] = _in_place(word, 3, 3) - T.float32(2)
 
     # q8 and m8, q4 and m4 differ in their scales only.
     return {"f32": expand_f32, "f16": expand_f16, "bf16": expand_bf16, "q8": expand_q8, "q4": expand_q4, "m8": expand_q8,
             "m4": expand_q4, "m2": expand_m2}[format.partition("_")[0]]
+
+
+def unit_values(format: str):
+    """The function (unit: uint32x4, v) -> float32x4: what `expand_vector` leaves in `values`, as one expression."""
+    kind = format.partition("_")[0]
+
+    def word(unit, i: int):
+        return T.Shuffle([unit], [i])
+
+    def vector(values):
+        return T.call_pure_extern("float32x4", "vec4<f32>", *values)
+
+    def bytes_of(word, mask: int, less: int):
+        return vector([_in_place(word, i, mask) - T.float32(less) for i in range(4)])
+
+    def whole(unit, v: int):
+        return T.call_pure_extern("float32x4", "bitcast<vec4<f32>>", unit)
+
+    def halves(unit, v: int):
+        return vector([T.call_pure_extern("float32x2", "unpack2x16float", word(unit, v * 2 + i)) for i in range(2)])
+
+    def upper_halves(unit, v: int):
+        words = [word(unit, v * 2 + i // 2) for i in range(4)]
+        return vector([T.reinterpret("float32", T.bitwise_and(each, T.uint32(0xFFFF0000)) if i % 2 else T.shift_left(each, T.uint32(16)))
+                       for i, each in enumerate(words)])
+
+    def eighths(unit, v: int):
+        flipped = T.bind(T.bitwise_xor(word(unit, v), T.uint32(0x808080)))
+        values = [_in_place(flipped, i, 255) for i in range(4)]
+        return vector([*(value - T.float32(128) for value in values[:3]), values[3]])
+
+    def fourths(unit, v: int):
+        return bytes_of(T.bind(T.shift_right(word(unit, v % 4), T.uint32(v // 4 * 4))), 15, 8)
+
+    def pairs(unit, v: int):
+        return bytes_of(T.bind(T.shift_right(word(unit, v % 4), T.uint32(v // 4 * 2))), 3, 2)
+
+    return {"f32": whole, "f16": halves, "bf16": upper_halves, "q8": eighths, "q4": fourths, "m8": eighths, "m4": fourths, "m2": pairs}[kind]
 
 
 def load_scale(layout: WeightLayout):

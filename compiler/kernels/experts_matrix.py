@@ -54,7 +54,7 @@ def experts_float(product: ExpertsProduct, shape: MatrixShape, quads: bool, vari
                                 starts[t] = product.x_start(LIST[expert * tokens + T.min(first + t, count - 1)])
                             place: T.int32 = place_in_quad(tx) if quads else T.int32(0)
                             for step in T.serial(steps(layout, quads)):
-                                multiply(W, S, X, acc, starts, place, lambda slot: row_of(expert, bx, slot, tx), step, lambda x, slot: x)
+                                multiply(W, S, X, acc, starts, place, lambda slot: row_of(expert, bx, slot, tx), step, None)
                             store(LIST, Y, acc, expert, count, bx, tx, first)
 
     return Kernel(name, func, grid, product.parameters, product.multiply_accumulates,

@@ -18,11 +18,13 @@ MAX_SHARED_BYTES = 16384
 # Extent of the grid's axis along a chunk, as the code sees it. A launch says how many workgroups there really are, so that chunks of all
 # sizes share one shader.
 ANY_EXTENT = 65535
-# What a variant may require, with the directive that its shader starts with: features of the device, and one of the language.
+# What a variant may require, with the directive that its shader starts with: features of the device, one of the language, and that it has few cores,
+# since it computes on a processor.
 SUBGROUPS = "subgroups"
 HALF = "shader-f16"
 PACKED = "packed_4x8_integer_dot_product"
-FEATURES = {SUBGROUPS: "enable subgroups;", HALF: "enable f16;", PACKED: f"requires {PACKED};"}
+SOFTWARE = "software-adapter"
+FEATURES = {SUBGROUPS: "enable subgroups;", HALF: "enable f16;", PACKED: f"requires {PACKED};", SOFTWARE: ""}
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ tokens that lie wholly beyond the chunk's `length` are skipped. What tells one s
 from tvm.script import tirx as T
 
 from ..state import STATE
-from .kernel import ANY_EXTENT, SUBGROUPS, TILE, Kernel
+from .kernel import ANY_EXTENT, SOFTWARE, SUBGROUPS, TILE, Kernel
 from .linear_common import row_of
 from .linear_packed import linear_packed
 from .matrix_product import MatrixProduct, MatrixShape
@@ -18,6 +18,10 @@ from .rounding import Rounding, whole_steps
 PLAIN = MatrixShape(rows=8, tokens=8, slices=4)
 # A workgroup's threads share their tokens here, so that a quad does, whichever threads make it up.
 QUADS = MatrixShape(rows=8, tokens=8, slices=1)
+# For few cores, each of which runs many threads: loads count there and registers do not. Where a thread has few registers, it has too many sums.
+WIDE = MatrixShape(rows=16, tokens=16, slices=1)
+# Tiles of tokens from which on a chunk is worth it: the last tile may be all but empty.
+WORTH_WIDE = 8
 
 
 def linear_matrix(tokens: int, rows: int, columns: int, format: str, x_stride: int | None = None, x_offset: int = 0,
@@ -27,20 +31,23 @@ def linear_matrix(tokens: int, rows: int, columns: int, format: str, x_stride: i
 
     x_stride, x_offset: values from one token's x to the next, and before the first (multiples of 4). Epilogues and rounding as
     in `linear_vector`; other_stride: values from one token's E to the next. Rows of Y beyond the state's `length` are left as they were or hold
-    values of no meaning. Variants: in integers where the format allows it, and by quads of a subgroup; `alone`: none, and one shader for
-    chunks of all sizes, where those with variants have one for each (a variant has one grid).
+    values of no meaning. Variants: in integers where the format allows it, and by quads of a subgroup, for a large chunk in two shapes.
+    `alone`: none, and one shader for chunks of all sizes, where those with variants have one for each (a variant has one grid).
     """
     product = MatrixProduct(tokens, rows, columns, format, columns if x_stride is None else x_stride, x_offset, epilogue, cap,
                             other_stride, rounding)
     if alone:
         return linear_float(product, "linear_matrix", PLAIN)
     packed = (linear_packed(product),) if packs(format, rounding) else ()
-    quads = linear_float(product, f"linear_matrix_quads_m{tokens}", QUADS.fitted(tokens), quads=True)
-    return linear_float(product, f"linear_matrix_m{tokens}", PLAIN.fitted(tokens), variants=(*packed, quads))
+    by_quads = f"linear_matrix_quads_m{tokens}"
+    wide = (linear_float(product, by_quads, WIDE, (SUBGROUPS, SOFTWARE)),) if tokens >= WORTH_WIDE * WIDE.tokens else ()
+    quads = linear_float(product, by_quads, QUADS.fitted(tokens), (SUBGROUPS,))
+    return linear_float(product, f"linear_matrix_m{tokens}", PLAIN.fitted(tokens), variants=(*packed, *wide, quads))
 
 
-def linear_float(product: MatrixProduct, kind: str, shape: MatrixShape, quads: bool = False, variants: tuple[Kernel, ...] = ()) -> Kernel:
+def linear_float(product: MatrixProduct, kind: str, shape: MatrixShape, requires: tuple[str, ...] = (), variants: tuple[Kernel, ...] = ()) -> Kernel:
     """The product in float32, in a launch shape of its own, under a name that begins with `kind`."""
+    quads = SUBGROUPS in requires
     layout, products, rounding, tokens = product.layout, product.products, product.rounding, product.tokens
     slots = products * shape.row_tiles(product.rows, products)
     row_at = row_of(product.rows, slots // products, products)
@@ -50,7 +57,7 @@ def linear_float(product: MatrixProduct, kind: str, shape: MatrixShape, quads: b
     name = product.name(kind, shape)
 
     def prepared(steps):
-        return (lambda x, slot: whole_steps(x, steps[slot])) if rounding is not None else lambda x, slot: x
+        return (lambda x, slot: whole_steps(x, steps[slot])) if rounding is not None else None
 
     @T.jit
     def func(W: T.Buffer((layout.data_units,), "uint32x4"), S: T.Buffer((layout.scale_total,), "uint32"),
@@ -80,4 +87,4 @@ def linear_float(product: MatrixProduct, kind: str, shape: MatrixShape, quads: b
                             store(A, E, PLACE, Y, acc, steps, bx, tx, token0, STATE_WORDS[STATE["length"]], row_at)
 
     return Kernel(name, func, grid, product.parameters, product.multiply_accumulates,
-                  requires=(SUBGROUPS,) if quads else (), variants=variants)
+                  requires=requires, variants=variants)

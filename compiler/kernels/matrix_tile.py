@@ -6,7 +6,7 @@ With quads each of four neighbours loads other values and hands them to the othe
 """
 from tvm.script import tirx as T
 
-from .dequantize import WeightLayout, expand_vector, load_scale
+from .dequantize import WeightLayout, load_scale, unit_values
 
 QUAD = 4
 
@@ -22,65 +22,55 @@ def steps(layout: WeightLayout, quads: bool) -> int:
 
 
 def multiply_step(layout: WeightLayout, slots: int, tokens: int, quads: bool, by_slot: bool = False):
-    """Inline (W, S, X, acc, starts, place, row_of_slot, step, prepare): acc[slot * tokens + t] += W[row of slot] . x of token t,
+    """Function (W, S, X, acc, starts, place, row_of_slot, step, prepare): acc[slot * tokens + t] += W[row of slot] . x of token t,
     over one step of columns.
 
     X: float32x4. starts: local int32[tokens], the vector in X where a token's values start. place: the thread's place in its quad.
     row_of_slot: Python function (slot) -> row of W. prepare: Python function (x, slot) -> what is multiplied in place of x; a
     slot is given with `by_slot` only.
     """
-    expand, scale_of = expand_vector(layout.format), load_scale(layout)
+    values_of, scale_of = unit_values(layout.format), load_scale(layout)
     unit_vectors, vectors = layout.values_per_unit // 4, step_vectors(layout, quads)
     lanes = QUAD if quads else 1
     last = layout.columns // 4 - 1
 
-    @T.inline
-    def load(X, starts, k4, x, prepare):
-        """All loads come before anything else is done with them, so that they are under way together."""
-        for t in T.unroll(tokens):
-            if layout.ragged:
-                x[t] = T.Select(k4 <= last, X[starts[t] + T.min(k4, last)], T.Broadcast(T.float32(0), 4))
-            else:
-                x[t] = X[starts[t] + k4]
-        if not by_slot:
-            for t in T.unroll(tokens):
-                x[t] = prepare(x[t], 0)
+    def load(X, start, k4, prepare):
+        at = T.min(k4, last) if layout.ragged else k4
+        x = T.bind(X[start + at])
+        if layout.ragged:
+            x = named(T.Select(k4 <= last, x, T.Broadcast(T.float32(0), 4)))
+        return x if by_slot or prepare is None else named(prepare(x, 0))
 
-    @T.inline
+    def scale_at(S, row, group, pair):
+        scale_of(S, row, group, pair)
+        return T.bind(T.Select(group % 2 == 0, pair[0], pair[1]))
+
+    # Written without the parser, so that every value can have a name of its own: an array of them would be memory on some devices.
     def multiply(W, S, X, acc, starts, place, row_of_slot, step, prepare):
-        words = T.alloc_buffer((slots * 4,), "uint32", scope="local")
-        scales = T.alloc_buffer((slots,), "float32", scope="local")
-        values = T.alloc_buffer((4,), "float32", scope="local")
-        w = T.alloc_buffer((slots,), "float32x4", scope="local")
-        own = T.alloc_buffer((tokens,), "float32x4", scope="local")
-        x = T.alloc_buffer((1,), "float32x4", scope="local")
         if layout.has_scale:
             pair = T.alloc_buffer((2,), "float32", scope="local")
-            group = T.meta_var(step * vectors // layout.vectors)
-            for r in T.unroll(slots):
-                scale_of(S, row_of_slot(r), group, pair)
-                scales[r] = T.Select(group % 2 == 0, pair[0], pair[1])
-        for v in T.unroll(vectors):
-            k4: T.int32 = step * vectors + v
+            scales = [scale_at(S, row_of_slot(r), step * vectors // layout.vectors, pair) for r in range(slots)]
+        for v in range(vectors):
+            k4 = step * vectors + v
             if v % unit_vectors == 0:
-                for r in T.unroll(slots):
-                    words[T.Ramp(r * 4, 1, 4)] = W[layout.unit(row_of_slot(r), k4 // unit_vectors)]
+                units = [T.bind(W[layout.unit(row_of_slot(r), k4 // unit_vectors)]) for r in range(slots)]
             if v % lanes == 0:
-                load(X, starts, k4 + place, own, prepare)
-            for r in T.unroll(slots):
-                expand(words, r * 4, v % unit_vectors, values)
-                w[r] = values[T.Ramp(0, 1, 4)]
-                if layout.has_scale:
-                    w[r] = w[r] * T.Broadcast(scales[r], 4)
-            for t in T.unroll(tokens):
-                if quads:
-                    x[0] = T.call_pure_extern("float32x4", "quadBroadcast", own[t], T.Cast("uint32", v % QUAD))
-                else:
-                    x[0] = own[t]
-                for r in T.unroll(slots):
-                    acc[r * tokens + t] = acc[r * tokens + t] + T.call_pure_extern("float32", "dot", w[r], prepare(x[0], r) if by_slot else x[0])
+                # All loads come before anything else is done with them, so that they are under way together.
+                own = [load(X, starts[t], k4 + place, prepare) for t in range(tokens)]
+            w = [values_of(unit, v % unit_vectors) for unit in units]
+            w = [named(value * T.Broadcast(scale, 4)) for value, scale in zip(w, scales)] if layout.has_scale else [named(value) for value in w]
+            for t in range(tokens):
+                x = T.bind(T.call_extern("float32x4", "quadBroadcast", own[t], T.uint32(v % QUAD))) if quads else own[t]
+                for r in range(slots):
+                    at = r * tokens + t
+                    T.buffer_store(acc, acc[at] + T.call_pure_extern("float32", "dot", w[r], prepare(x, r) if by_slot else x), [at])
 
     return multiply
+
+
+def named(vector):
+    """A float32x4 under a name of its own. The call, which does nothing, keeps the simplifier from putting the value itself wherever the name stands."""
+    return T.bind(T.call_extern("float32x4", "vec4<f32>", vector))
 
 
 def place_in_quad(thread):

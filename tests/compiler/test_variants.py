@@ -6,7 +6,7 @@ import pytest
 from compiler.emit.manifest import kernel_entry
 from compiler.emit.webgpu import emit_kernel, emit_with_variants
 from compiler.errors import GemletError
-from compiler.kernels.kernel import FEATURES, PACKED, SUBGROUPS, Kernel
+from compiler.kernels.kernel import FEATURES, PACKED, SOFTWARE, SUBGROUPS, Kernel
 from compiler.kernels.linear_vector import MANY_ROWS, WORTH_OTHER_SHAPES, linear_vector
 from compiler.kernels.norm import norm_kernel
 from compiler.schedule.program import Buffer, Launch, Program
@@ -54,7 +54,7 @@ def test_a_variant_that_binds_something_else_is_refused_by_name(kernel):
 
 
 def test_a_shader_begins_with_what_it_requires(kernel):
-    shader = emit_kernel(replace(kernel, requires=(SUBGROUPS, PACKED)))
+    shader = emit_kernel(replace(kernel, requires=(SUBGROUPS, SOFTWARE, PACKED)))
     assert shader.wgsl == f"{FEATURES[SUBGROUPS]}\n{FEATURES[PACKED]}\n{emit_kernel(kernel).wgsl}"
 
 

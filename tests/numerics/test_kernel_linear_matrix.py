@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from compiler.kernels import twins
-from compiler.kernels.kernel import PACKED, SUBGROUPS
+from compiler.kernels.kernel import PACKED, SOFTWARE, SUBGROUPS
 from compiler.kernels.linear_matrix import linear_matrix
 from compiler.quantize import FORMATS
 from tests.fixtures import tolerances
@@ -25,8 +25,8 @@ def strided(values: np.ndarray, stride: int, offset: int) -> np.ndarray:
 
 
 def check(gpu, tokens: int, rows: int, columns: int, format: str, length: int | None = None, x_stride: int | None = None, x_offset: int = 0,
-          epilogue: str = "none", other_stride: int = 0, other_offset: int = 0, variant: str | None = None) -> np.ndarray:
-    """Runs the kernel, or a variant that requires `variant`, and compares the rows that count; returns all of Y, [tokens, rows]."""
+          epilogue: str = "none", other_stride: int = 0, other_offset: int = 0, variant: str | tuple[str, ...] | None = None) -> np.ndarray:
+    """Runs the kernel, or the variant that requires `variant`, and compares the rows that count; returns all of Y, [tokens, rows]."""
     rng = np.random.default_rng(tokens * 10000 + rows * 100 + columns)
     length = tokens if length is None else length
     buffers, weight = encode(normal(rng, (2 if epilogue == "gated" else 1) * rows, columns) / np.float32(columns**0.5), format)
@@ -36,7 +36,7 @@ def check(gpu, tokens: int, rows: int, columns: int, format: str, length: int | 
     kernel = linear_matrix(tokens, rows, columns, format, x_stride=x_stride, x_offset=x_offset, epilogue=epilogue, cap=CAP,
                            other_stride=other_stride)
     if variant is not None:
-        kernel, = (each for each in kernel.variants if each.requires == (variant,))
+        kernel, = (each for each in kernel.variants if each.requires == (variant if isinstance(variant, tuple) else (variant,)))
     out = gpu.run(kernel, *buffers, *held, state_words(length=length), sentinels(tokens * rows + 8))[-1]
     assert (out[tokens * rows :] == SENTINEL).all()
     y = out[: tokens * rows].reshape(tokens, rows)
@@ -71,6 +71,19 @@ def test_quads_keep_strides_epilogues_and_lengths(gpu, epilogue, format):
     y = check(gpu, 40, 70, 100, format, length=13, x_stride=200, x_offset=24, epilogue=epilogue, other_stride=120, other_offset=11,
               variant=SUBGROUPS)
     assert (y[16:] == SENTINEL).all()
+
+
+# Rows: more than the 512 of a workgroup, fewer than a tile, gated.
+@pytest.mark.parametrize(("format", "rows", "columns", "epilogue"), [("q8", 540, 100, "none"), ("q4", 33, 64, "softcap"), ("q8", 270, 36, "gated"),
+                                                                     ("f16", 33, 64, "gated_by"), ("m2", 100, 128, "none")])
+def test_wide_tiles_give_the_same_product(gpu, format, rows, columns, epilogue):
+    y = check(gpu, 130, rows, columns, format, length=115, x_stride=200, x_offset=24, epilogue=epilogue, other_stride=600, other_offset=11,
+              variant=(SUBGROUPS, SOFTWARE))
+    assert (y[128:] == SENTINEL).all()
+
+
+def test_small_chunks_have_no_wide_tiles():
+    assert [[SOFTWARE in kernel.requires for kernel in linear_matrix(tokens, 33, 64, "f32").variants] for tokens in (127, 128)] == [[False], [True, False]]
 
 
 # Columns: less than a group, groups and a bit, several stages of 256 and a bit.

@@ -47,11 +47,14 @@ describe("openDevice, where kernels have variants", () => {
   test("asks for the features that the adapter has of those that they require, and for its clock", async () => {
     const changed = structuredClone(manifest);
     const shader = { ...changed.kernels[0]!, grid: [1, 1, 1] as [number, number, number], exact: true };
-    changed.kernels[0]!.variants = [["subgroups"], ["shader-f16", "subgroups"], ["packed"], []].map((requires) => ({ ...shader, requires }));
+    changed.kernels[0]!.variants = [["subgroups"], ["shader-f16", "subgroups"], ["packed"], ["software-adapter"], []].map((requires) => ({ ...shader, requires }));
     const { gpu, requested } = fakeGpu(manifest.limits, ["subgroups", "timestamp-query", "float32-filterable"], ["packed", "other"]);
-    const { offered, identity } = await openDevice(changed, await findAdapter(changed, gpu));
+    const found = await findAdapter(changed, gpu);
+    const { offered, identity } = await openDevice(changed, { ...found, software: false });
     expect(requested[0]!.requiredFeatures).toEqual(["subgroups", "timestamp-query"]);
     expect([...offered].sort()).toEqual(["packed", "subgroups"]);
+    const onProcessor = await openDevice(changed, { ...found, software: true });
+    expect([...onProcessor.offered].sort()).toEqual(["packed", "software-adapter", "subgroups"]);
     expect(JSON.parse(identity)).toEqual(["acme", "one", "", ""]);
   });
 });

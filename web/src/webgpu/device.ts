@@ -3,7 +3,7 @@
 import type { Manifest } from "../artifact/manifest";
 import { GemletError } from "../errors";
 import { TIMER } from "./launch_timer";
-import { hasVariants, requiredByVariants } from "./variants";
+import { hasVariants, requiredByVariants, SOFTWARE } from "./variants";
 
 export interface OpenDevice {
   device: GPUDevice;
@@ -13,7 +13,7 @@ export interface OpenDevice {
   identity: string;
   /** Whether it computes on the processor. */
   software: boolean;
-  /** What variants of kernels may require here: features of the device, and of the language of shaders. */
+  /** What variants of kernels may require here: features of the device and of the language of shaders, and SOFTWARE. */
   offered: ReadonlySet<string>;
 }
 
@@ -75,7 +75,9 @@ export async function openDevice(manifest: Manifest, { gpu, adapter, software }:
   const device = await adapter.requestDevice({ requiredLimits, requiredFeatures: features as GPUFeatureName[] }).catch((cause: Error) => {
     throw new GemletError("gpu-error", `the GPU gave no device: ${cause.message}`);
   });
-  const available = new Set([...required].filter((name) => adapter.features.has(name) || gpu.wgslLanguageFeatures?.has(name)));
+  const has = (name: string): boolean =>
+    name === SOFTWARE ? software : adapter.features.has(name) || (gpu.wgslLanguageFeatures?.has(name) ?? false);
+  const available = new Set([...required].filter(has));
   const { vendor, architecture, device: model, description } = adapter.info;
   const identity = JSON.stringify([vendor, architecture, model, description]);
   return { device, adapter: describe(adapter.info), identity, software, offered: available };

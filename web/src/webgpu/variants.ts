@@ -3,6 +3,9 @@
 import type { KernelSpec, Launch, Manifest, VariantSpec } from "../artifact/manifest";
 import type { ActivationsRequest, KernelsInfo } from "../backend/backend";
 
+/** What a variant requires that is made for the few cores of a processor. */
+export const SOFTWARE = "software-adapter";
+
 /** null: the kernel itself. */
 export type Choice = VariantSpec | null;
 
