@@ -97,11 +97,11 @@ def write_shaders(folder: Path, lowered: Lowered, dump: Path | None, progress: P
         for kernel in lowered.program.kernels:
             emitted = emit_with_variants(kernel)
             for each in (kernel, *kernel.variants):
-                (folder / "webgpu" / f"{each.name}.wgsl").write_text(emitted[each.name].wgsl, encoding="utf-8")
+                (folder / "webgpu" / f"{each.shader}.wgsl").write_text(emitted[each.name].wgsl, encoding="utf-8")
                 if dump is not None:
                     (dump / "kernels").mkdir(exist_ok=True)
-                    (dump / "kernels" / f"{each.name}.tir.txt").write_text(each.prim_func.script(), encoding="utf-8")
-                    (dump / "kernels" / f"{each.name}.wgsl").write_text(emitted[each.name].wgsl, encoding="utf-8")
+                    (dump / "kernels" / f"{each.shader}.tir.txt").write_text(each.prim_func.script(), encoding="utf-8")
+                    (dump / "kernels" / f"{each.shader}.wgsl").write_text(emitted[each.name].wgsl, encoding="utf-8")
             shaders |= emitted
             phase.advance(1)
     return shaders

@@ -41,7 +41,7 @@ def plan_model(checkpoint: Checkpoint, quant: str, context: int | None) -> dict:
         "bytes_by_quantization": bytes_by_quantization(lowered.weights),
         "launches_per_decoded_token": len(program.steps["decode"]),
         "launches_per_step": {step: len(launches) for step, launches in program.steps.items()},
-        "kernels": len(program.kernels),
+        "kernels": len({kernel.shader for kernel in program.kernels}),
         "weight_bytes_per_decoded_token": program.weight_bytes_read("decode"),
         "macs_per_decoded_token": program.multiply_accumulates("decode"),
         "macs_per_prompt_token": program.multiply_accumulates(f"prefill_{chunk}") // chunk,

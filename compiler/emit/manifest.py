@@ -82,7 +82,7 @@ def kernel_entry(kernel: Kernel, program: Program, shaders: dict[str, Shader]) -
 
 
 def shader_entry(kernel: Kernel, shader: Shader) -> dict:
-    return {"name": kernel.name, "file": f"webgpu/{kernel.name}.wgsl", "entry": shader.entry, "workgroup": list(shader.workgroup)}
+    return {"name": kernel.name, "file": f"webgpu/{kernel.shader}.wgsl", "entry": shader.entry, "workgroup": list(shader.workgroup)}
 
 
 def launch_entry(launch, kernel_index: dict[str, int], index: dict[str, int], shader: Shader) -> dict:

@@ -12,7 +12,7 @@ import tvm
 from tvm import s_tir, tirx
 
 from ..errors import GemletError
-from ..kernels.kernel import FEATURES, MAX_SHARED_BYTES, MAX_THREADS, Kernel
+from ..kernels.kernel import FEATURES, MAX_SHARED_BYTES, MAX_THREADS, Kernel, Parameter
 
 MAX_GRID = 65535
 TARGET = {"kind": "webgpu", "max_num_threads": MAX_THREADS, "max_shared_memory_per_block": MAX_SHARED_BYTES}
@@ -61,15 +61,20 @@ class Shader:
     written: set[str]
 
 
-@cache
 def emit_kernel(kernel: Kernel) -> Shader:
-    """Compiles one kernel to WGSL; models compiled in one process share the work.
+    """Compiles one kernel to WGSL; kernels of one shader, in all models compiled in one process, share the work.
 
     Raises GemletError where the text binds other buffers, or writes others, than the kernel declares, or where the
     grid or the workgroup is beyond WebGPU's default limits.
     """
     if not all(0 < extent <= MAX_GRID for extent in kernel.grid):
         raise GemletError(f"kernel {kernel.name}: grid {kernel.grid}, but WebGPU launches 1 to {MAX_GRID} workgroups a dimension")
+    bindings = tuple(Parameter(parameter.name, parameter.written) for parameter in kernel.parameters)
+    return compiled(Kernel(kernel.shader, kernel.function, (1, 1), bindings, requires=kernel.requires))
+
+
+def compile_kernel(kernel: Kernel) -> Shader:
+    """The shader of a kernel that has its name."""
     module = tvm.compile(tvm.IRModule({kernel.name: kernel.prim_func}), target=tvm.target.Target(TARGET, host=HOST),
                          tir_pipeline=PIPELINE).mod
     wgsl = without_grid_uniform(kernel.name, module.imports[0].inspect_source())
@@ -85,6 +90,9 @@ def emit_kernel(kernel: Kernel) -> Shader:
         raise GemletError(f"kernel {kernel.name}: {workgroup} threads a workgroup, WebGPU's default limit is {MAX_THREADS}")
     wgsl = "".join(FEATURES[feature] + "\n" for feature in kernel.requires if FEATURES[feature]) + wgsl
     return Shader(wgsl, kernel.name + "_kernel", workgroup, bindings, written)
+
+
+compiled = cache(compile_kernel)
 
 
 def emit_with_variants(kernel: Kernel) -> dict[str, Shader]:

@@ -43,13 +43,14 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Kernel:
-    """name is unique for everything that shapes the code, so equal names may share one shader.
+    """name is unique for everything that shapes the code and, with variants, for the grid, so equal names may share one shader.
 
     function: the TIR function, which `T.jit` parses when it is asked for: that takes 0.2 s, and a plan needs none.
     grid: workgroups in x and y. multiply_accumulates: of one launch's matrix products (0 where there is none).
     requires: what a device must offer beyond WebGPU's core, by the names of FEATURES. exact: false where the numbers are rounded
     more than the main kernel rounds them. variants: kernels that do the same work over the same parameters, the best first, of
-    which the engine may take one in this one's place (docs/artifact.md, "Variants").
+    which the engine may take one in this one's place (docs/artifact.md, "Variants"). code: name of the shader, where kernels that differ in
+    their grids alone share it; "": the kernel's own.
     """
 
     name: str
@@ -60,6 +61,12 @@ class Kernel:
     requires: tuple[str, ...] = ()
     exact: bool = True
     variants: tuple["Kernel", ...] = field(default=(), compare=False, repr=False)
+    code: str = ""
+
+    @property
+    def shader(self) -> str:
+        """Name of the shader."""
+        return self.code or self.name
 
     @property
     def prim_func(self) -> tirx.PrimFunc:

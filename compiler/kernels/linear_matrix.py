@@ -32,21 +32,20 @@ def linear_matrix(tokens: int, rows: int, columns: int, format: str, x_stride: i
     x_stride, x_offset: values from one token's x to the next, and before the first (multiples of 4). Epilogues and rounding as
     in `linear_vector`; other_stride: values from one token's E to the next. Rows of Y beyond the state's `length` are left as they were or hold
     values of no meaning. Variants: in integers where the format allows it, and by quads of a subgroup, for a large chunk in two shapes.
-    `alone`: none, and one shader for chunks of all sizes, where those with variants have one for each (a variant has one grid).
+    `alone`: none, and one kernel for chunks of all sizes, where there is one for each with variants, since a variant has one grid.
     """
     product = MatrixProduct(tokens, rows, columns, format, columns if x_stride is None else x_stride, x_offset, epilogue, cap,
                             other_stride, rounding)
     if alone:
         return linear_float(product, "linear_matrix", PLAIN)
     packed = (linear_packed(product),) if packs(format, rounding) else ()
-    by_quads = f"linear_matrix_quads_m{tokens}"
-    wide = (linear_float(product, by_quads, WIDE, (SUBGROUPS, SOFTWARE)),) if tokens >= WORTH_WIDE * WIDE.tokens else ()
-    quads = linear_float(product, by_quads, QUADS.fitted(tokens), (SUBGROUPS,))
-    return linear_float(product, f"linear_matrix_m{tokens}", PLAIN.fitted(tokens), variants=(*packed, *wide, quads))
+    wide = (linear_float(product, "linear_matrix_quads", WIDE, (SUBGROUPS, SOFTWARE)),) if tokens >= WORTH_WIDE * WIDE.tokens else ()
+    quads = linear_float(product, "linear_matrix_quads", QUADS, (SUBGROUPS,))
+    return linear_float(product, "linear_matrix", PLAIN, variants=(*packed, *wide, quads))
 
 
 def linear_float(product: MatrixProduct, kind: str, shape: MatrixShape, requires: tuple[str, ...] = (), variants: tuple[Kernel, ...] = ()) -> Kernel:
-    """The product in float32, in a launch shape of its own, under a name that begins with `kind`."""
+    """The product in float32, in a launch shape of its own; the name of its shader begins with `kind`."""
     quads = SUBGROUPS in requires
     layout, products, rounding, tokens = product.layout, product.products, product.rounding, product.tokens
     slots = products * shape.row_tiles(product.rows, products)
@@ -86,5 +85,5 @@ def linear_float(product: MatrixProduct, kind: str, shape: MatrixShape, requires
                                 multiply(W, S, X, acc, starts, place, lambda slot: row_at(bx, slot) + tx, step, prepared(steps))
                             store(A, E, PLACE, Y, acc, steps, bx, tx, token0, STATE_WORDS[STATE["length"]], row_at)
 
-    return Kernel(name, func, grid, product.parameters, product.multiply_accumulates,
-                  requires=requires, variants=variants)
+    return Kernel(f"{name}_m{tokens}" if variants or requires else name, func, grid, product.parameters, product.multiply_accumulates, requires=requires,
+                  variants=variants, code=name)

@@ -21,7 +21,7 @@ def linear_packed(product: MatrixProduct) -> Kernel:
     slots, tile_tokens = products * shape.row_tiles(product.rows, products), shape.tile_tokens
     row_at = row_of(product.rows, slots // products, products)
     quantize, multiply = quantize_stage(layout, tile_tokens, TILE * shape.slices, rounding), multiply_stage(layout, slots, shape.tokens)
-    store, grid, name = product.store(shape), product.grid(shape), product.name(f"linear_packed_m{tokens}", shape)
+    store, grid, name = product.store(shape), product.grid(shape), product.name("linear_packed", shape)
 
     @T.jit
     def func(W: T.Buffer((layout.data_units,), "uint32x4"), S: T.Buffer((layout.scale_total,), "uint32"),
@@ -51,4 +51,4 @@ def linear_packed(product: MatrixProduct) -> Kernel:
                                 multiply(W, S, words, sizes, acc, lambda slot: row_at(bx, slot) + tx, ty * shape.tokens, stage)
                             store(A, E, PLACE, Y, acc, steps, bx, tx, by * tile_tokens + ty * shape.tokens, STATE_WORDS[STATE["length"]], row_at)
 
-    return Kernel(name, func, grid, product.parameters, product.multiply_accumulates, requires=(PACKED,), exact=False)
+    return Kernel(f"{name}_m{tokens}", func, grid, product.parameters, product.multiply_accumulates, requires=(PACKED,), exact=False, code=name)

@@ -18,7 +18,7 @@ from tests.fixtures.native_gpu import with_variants
 from tests.fixtures.real_configs import REAL_MODELS, config_path, real_plan
 
 START = """
-async ([kernels, maxStorageBuffersPerShaderStage]) => {
+async ([shaders, maxStorageBuffersPerShaderStage]) => {
   globalThis.outcomes ??= [];
   // All features that there are, since variants require some.
   globalThis.device ??= await (async () => {
@@ -26,12 +26,12 @@ async ([kernels, maxStorageBuffersPerShaderStage]) => {
     return adapter.requestDevice({requiredFeatures: [...adapter.features], requiredLimits: {maxStorageBuffersPerShaderStage}});
   })();
   const errorOf = (info) => info.messages.find(({type}) => type === "error")?.message ?? null;
-  for (const [name, entryPoint, code, isNewForm] of kernels) {
+  for (const [file, entryPoint, code, isNewForm] of shaders) {
     const module = device.createShaderModule({code});
     const outcome = isNewForm
       ? device.createComputePipelineAsync({layout: "auto", compute: {module, entryPoint}}).then(() => null, ({message}) => message)
       : module.getCompilationInfo().then(errorOf);
-    outcomes.push(outcome.then((found) => [name, found]));
+    outcomes.push(outcome.then((found) => [file, found]));
   }
 }
 """
@@ -46,7 +46,7 @@ def folders(tmp_path_factory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def outcomes(browser, folders) -> dict[str, str | None]:
-    """For each distinct kernel of all models, and its variants: None where the browser takes it, else its message."""
+    """For each shader of all models: None where the browser takes it, else its message."""
     page = browser.new_page()
     page.route(PAGE, lambda route: route.fulfill(body="<!doctype html>", content_type="text/html"))
     page.goto(PAGE)
@@ -57,11 +57,11 @@ def outcomes(browser, folders) -> dict[str, str | None]:
         manifest, new = read_manifest(folder), []
         for kernel in with_variants(manifest):
             text = (folder / kernel["file"]).read_text(encoding="utf-8")
-            if kernel["name"] not in texts:
+            if kernel["file"] not in texts:
                 form = form_of(text.replace(kernel["entry"], "main"))
-                new.append([kernel["name"], kernel["entry"], text, form not in forms])
+                new.append([kernel["file"], kernel["entry"], text, form not in forms])
                 forms.add(form)
-            assert texts.setdefault(kernel["name"], text) == text, "two models have kernels of one name and different text"
+            assert texts.setdefault(kernel["file"], text) == text, "two models have shaders of one name and different text"
         page.evaluate(START, [new, manifest["limits"]["maxStorageBuffersPerShaderStage"]])
     found = dict(page.evaluate("() => Promise.all(outcomes)"))
     page.close()
@@ -80,8 +80,8 @@ def read_manifest(folder: Path) -> dict:
 
 @pytest.mark.parametrize("model", REAL_MODELS)
 def test_the_browser_takes_every_shader(outcomes, folders, model):
-    kernels = [kernel["name"] for kernel in with_variants(read_manifest(folders[model]))]
-    assert {name: outcomes[name] for name in kernels} == dict.fromkeys(kernels)
+    files = [kernel["file"] for kernel in with_variants(read_manifest(folders[model]))]
+    assert {file: outcomes[file] for file in files} == dict.fromkeys(files)
 
 
 @pytest.mark.parametrize("model", REAL_MODELS)
@@ -92,7 +92,7 @@ def test_naga_accepts_every_shader(outcomes, folders, native_gpu, model):
 @pytest.mark.parametrize("model", REAL_MODELS)
 def test_the_manifest_is_what_plan_says(outcomes, folders, model):
     manifest, plan = read_manifest(folders[model]), real_plan(model)
-    assert len(manifest["kernels"]) == plan["kernels"]
+    assert len({kernel["file"] for kernel in manifest["kernels"]}) == plan["kernels"]
     assert {step: len(launches) for step, launches in manifest["steps"].items()} == plan["launches_per_step"]
     assert manifest["facts"]["parameters"] == plan["parameters"]
     assert sum(buffer["bytes"] for buffer in manifest["buffers"]) == plan["gpu_bytes"][str(manifest["context"])]

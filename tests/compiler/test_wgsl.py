@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tvm.script import tirx as T
 
-from compiler.emit.webgpu import MAX_GRID, Shader, emit_kernel, without_grid_uniform
+from compiler.emit.webgpu import MAX_GRID, Shader, compile_kernel, emit_kernel, without_grid_uniform
 from compiler.errors import GemletError
 from compiler.kernels.attention_matrix import attention_matrix
 from compiler.kernels.attention_vector import OwnKeyValue, attention_vector, splits_for
@@ -59,7 +59,9 @@ WORKGROUP_ARRAY = re.compile(r"var<workgroup> \w+ : array<(f32|i32|u32|vec4<f32>
 
 @cache
 def text_of(builder: Callable, **arguments) -> Shader:
-    return emit_kernel(builder(**arguments))
+    # Not `emit_kernel`, which knows the text of a shader by its name.
+    kernel = builder(**arguments)
+    return compile_kernel(replace(kernel, name=kernel.shader))
 
 
 def shared_bytes(wgsl: str) -> int:

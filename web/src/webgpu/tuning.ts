@@ -4,7 +4,7 @@ import type { KernelSpec } from "../artifact/manifest";
 import { TuningMemory, type Winners } from "../artifact/tuning_memory";
 import type { ArtifactSource, KernelsInfo, KernelsRequest } from "../backend/backend";
 import type { OpenDevice } from "./device";
-import { createPipeline } from "./kernels";
+import { Pipelines } from "./kernels";
 import { LaunchTimer, repeatsFor } from "./launch_timer";
 import type { Program } from "./program";
 import { type Contest, planContests, type Ready, tune } from "./tuner";
@@ -20,8 +20,8 @@ export class Tuning {
   readonly choices: Choice[];
   private readonly source: KernelsInfo["tuning"]["source"];
   private readonly contests: Contest[];
-  /** Text of their shaders by file, fetched while weights are loaded. */
-  private readonly codes = new Map<string, Promise<string>>();
+  /** Of all shaders; those of contests are fetched while weights are loaded. */
+  readonly pipelines: Pipelines;
   private spent = { kernels: 0, milliseconds: 0 };
 
   /** How long it may take; undefined: as long as ever. */
@@ -56,11 +56,9 @@ export class Tuning {
       if (!remembered) this.contests = planContests(manifest, usable, this.choices);
       this.source = remembered ? "remembered" : this.contests.length > 0 ? "measured" : "none";
     }
-    const shaders = this.contests.flatMap(({ kernel, candidates }) => candidates.map((choice) => choice ?? manifest.kernels[kernel]!));
-    for (const { file } of shaders) {
-      const code = artifact.text(file);
-      code.catch(() => undefined); // it is awaited later
-      this.codes.set(file, code);
+    this.pipelines = new Pipelines(device, artifact);
+    for (const { kernel, candidates } of this.contests) {
+      for (const choice of candidates) void this.pipelines.fetch(choice ?? manifest.kernels[kernel]!);
     }
   }
 
@@ -88,18 +86,14 @@ export class Tuning {
    * anew. `setState` prepares that state for a step. Throws GemletError "gpu-error".
    */
   async measure(program: Program, setState: (step: string) => void): Promise<void> {
-    if (this.contests.length === 0) return;
+    if (this.contests.length === 0) return this.pipelines.clear();
     const { kernels } = this.artifact.manifest;
     const started = performance.now();
     const timer = new LaunchTimer(this.device);
     const pipelines = new Map<number, GPUComputePipeline[]>();
     const ready: Ready = async ({ kernel, step, candidates }, signal) => {
       const made = await Promise.all(
-        candidates.map(async (choice, i) => {
-          if (i === 0) return program.pipelineOf(kernel);
-          const shader = choice ?? kernels[kernel]!;
-          return createPipeline(this.device, shader, await this.codes.get(shader.file)!);
-        }),
+        candidates.map((choice, i) => (i === 0 ? program.pipelineOf(kernel) : this.pipelines.of(choice ?? kernels[kernel]!))),
       );
       pipelines.set(kernel, made);
       const launches = made.map((pipeline, i) => program.excerpt(kernel, step, MOST_LAUNCHES, pipeline, candidates[i]!));
@@ -114,6 +108,7 @@ export class Tuning {
       return launches.map((encode) => () => timer.run(encode, repeats));
     };
     const winners = await tune(this.contests, ready, this.milliseconds).finally(() => timer.destroy());
+    this.pipelines.clear();
     for (const { kernel, candidates } of this.contests) {
       const choice = winners.get(kernel);
       if (choice === undefined || choice === this.choices[kernel]) continue;

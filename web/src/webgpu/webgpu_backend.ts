@@ -77,7 +77,7 @@ export class WebGpuBackend implements Backend {
 
   async prepare(source: ArtifactSource, request: KernelsRequest): Promise<void> {
     const tuning = await Tuning.begin(this.device, source, request, this.opened);
-    const pipelines = await createPipelines(this.device, source, tuning.choices, tuning.strict);
+    const pipelines = await createPipelines(tuning.pipelines, source, tuning.choices, tuning.strict);
     const { gpu } = this.buffers!;
     this.device.pushErrorScope("validation");
     const program = new Program(this.device, this.buffers!, pipelines, tuning.choices, this.manifest.steps);
