@@ -88,7 +88,8 @@ def compile_kernel(kernel: Kernel) -> Shader:
     workgroup = tuple(int(extent) for extent in WORKGROUP.search(wgsl).groups())
     if workgroup[0] * workgroup[1] * workgroup[2] > MAX_THREADS:
         raise GemletError(f"kernel {kernel.name}: {workgroup} threads a workgroup, WebGPU's default limit is {MAX_THREADS}")
-    wgsl = "".join(FEATURES[feature] + "\n" for feature in kernel.requires if FEATURES[feature]) + wgsl
+    # TVM writes that of float16 itself.
+    wgsl = "".join(FEATURES[feature] + "\n" for feature in kernel.requires if FEATURES[feature] not in wgsl) + wgsl
     return Shader(wgsl, kernel.name + "_kernel", workgroup, bindings, written)
 
 

@@ -5,24 +5,25 @@ rows; expert and tile of choices share the grid's second axis. Workgroups withou
 """
 from tvm.script import tirx as T
 
-from .experts_packed import experts_packed
 from .experts_product import ExpertsProduct
+from .experts_staged import experts_staged
+from .half_tile import HALVES
 from .kernel import ANY_EXTENT, SUBGROUPS, TILE, Kernel, Parameter, ceil_div
 from .linear_matrix import PLAIN, QUADS
 from .matrix_product import MatrixShape
 from .matrix_tile import multiply_step, place_in_quad, steps
-from .packed_tile import packs
+from .packed_tile import INTEGERS
 
 
 def experts_matrix(tokens: int, experts: int, chosen: int, rows: int, columns: int, format: str, gated: bool) -> Kernel:
     """Y[M * chosen, N], a row a choice, float32.
 
     gated: W [experts * 2 N, K], Y = gelu(gate x) * (up x) with x [M, K] the token's; else W [experts * N, K], Y = W x with
-    X [M * chosen, K] the choice's own. Variants: in integers where the format allows it, and by quads of a subgroup.
+    X [M * chosen, K] the choice's own. Variants: in integers and in float16 where the format allows it, and by quads of a subgroup.
     """
     product = ExpertsProduct(tokens, experts, chosen, rows, columns, format, gated)
-    packed = (experts_packed(product),) if packs(format) else ()
-    return experts_float(product, PLAIN, False, (*packed, experts_float(product, QUADS, True)))
+    staged = [experts_staged(product, form) for form in (INTEGERS, HALVES) if form.takes(format)]
+    return experts_float(product, PLAIN, False, (*staged, experts_float(product, QUADS, True)))
 
 
 def experts_float(product: ExpertsProduct, shape: MatrixShape, quads: bool, variants: tuple[Kernel, ...] = ()) -> Kernel:

@@ -6,12 +6,13 @@ tokens that lie wholly beyond the chunk's `length` are skipped. What tells one s
 from tvm.script import tirx as T
 
 from ..state import STATE
+from .half_tile import HALVES
 from .kernel import ANY_EXTENT, SOFTWARE, SUBGROUPS, TILE, Kernel
 from .linear_common import row_of
-from .linear_packed import linear_packed
+from .linear_staged import linear_staged
 from .matrix_product import MatrixProduct, MatrixShape
 from .matrix_tile import multiply_step, place_in_quad, steps as column_steps
-from .packed_tile import packs
+from .packed_tile import INTEGERS
 from .position import last_row
 from .rounding import Rounding, whole_steps
 
@@ -31,17 +32,17 @@ def linear_matrix(tokens: int, rows: int, columns: int, format: str, x_stride: i
 
     x_stride, x_offset: values from one token's x to the next, and before the first (multiples of 4). Epilogues and rounding as
     in `linear_vector`; other_stride: values from one token's E to the next. Rows of Y beyond the state's `length` are left as they were or hold
-    values of no meaning. Variants: in integers where the format allows it, and by quads of a subgroup, for a large chunk in two shapes.
+    values of no meaning. Variants: in integers and in float16 where the format allows it, and by quads of a subgroup, for a large chunk in two shapes.
     `alone`: none, and one kernel for chunks of all sizes, where there is one for each with variants, since a variant has one grid.
     """
     product = MatrixProduct(tokens, rows, columns, format, columns if x_stride is None else x_stride, x_offset, epilogue, cap,
                             other_stride, rounding)
     if alone:
         return linear_float(product, "linear_matrix", PLAIN)
-    packed = (linear_packed(product),) if packs(format, rounding) else ()
+    staged = [linear_staged(product, form) for form in (INTEGERS, HALVES) if form.takes(format, rounding)]
     wide = (linear_float(product, "linear_matrix_quads", WIDE, (SUBGROUPS, SOFTWARE)),) if tokens >= WORTH_WIDE * WIDE.tokens else ()
     quads = linear_float(product, "linear_matrix_quads", QUADS, (SUBGROUPS,))
-    return linear_float(product, "linear_matrix", PLAIN, variants=(*packed, *wide, quads))
+    return linear_float(product, "linear_matrix", PLAIN, variants=(*staged, *wide, quads))
 
 
 def linear_float(product: MatrixProduct, kind: str, shape: MatrixShape, requires: tuple[str, ...] = (), variants: tuple[Kernel, ...] = ()) -> Kernel:

@@ -8,8 +8,9 @@ import math
 import numpy as np
 
 from ..state import MAX_STOP_TOKENS, OUTPUT_RING, STATE
-from .packed_tile import LARGEST, SMALLEST
+from .packed_tile import INTEGERS
 from .sample import LOWEST
+from .staged_form import SMALLEST
 
 
 def gelu(x: np.ndarray) -> np.ndarray:
@@ -59,8 +60,8 @@ def int8_activations(x: np.ndarray, group: int = 32) -> np.ndarray:
     """
     groups = np.pad(np.asarray(x, np.float32), ((0, 0), (0, -x.shape[1] % group))).reshape(len(x), -1, group)
     largest = np.abs(groups).max(axis=2, keepdims=True)
-    inverse = np.where(largest > np.float32(SMALLEST), np.float32(LARGEST) / np.maximum(largest, np.float32(SMALLEST)), np.float32(0))
-    steps = largest * np.float32(1 / LARGEST)
+    inverse = np.where(largest > np.float32(SMALLEST), np.float32(INTEGERS.largest) / np.maximum(largest, np.float32(SMALLEST)), np.float32(0))
+    steps = largest * np.float32(1 / INTEGERS.largest)
     return (np.rint(groups * inverse).astype(np.float64) * steps).reshape(len(x), -1)[:, : x.shape[1]]
 
 

@@ -1,11 +1,13 @@
 """The kernels of a mixture of experts against their twins, through WebGPU."""
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
 from compiler.kernels import experts_twins as twins
 from compiler.kernels.experts_matrix import experts_matrix, weighted_sum_kernel
 from compiler.kernels.experts_vector import experts_gated_vector, experts_sum_vector
-from compiler.kernels.kernel import PACKED, SUBGROUPS
+from compiler.kernels.kernel import HALF, PACKED, SUBGROUPS
 from compiler.kernels.route import group_kernel, route_kernel
 from compiler.kernels.twins import int8_activations
 from tests.fixtures import tolerances
@@ -59,20 +61,21 @@ def test_groups_list_the_choices_of_tokens_that_count(gpu, experts, chosen, leng
         assert (listed[expert * 7 + len(choices):(expert + 1) * 7] == -1).all()
 
 
-def gated_bound(x: np.ndarray, weight: np.ndarray, numbers: np.ndarray, input_error: np.ndarray | None = None) -> np.ndarray:
+def gated_bound(x: np.ndarray, weight: np.ndarray, numbers: np.ndarray, input_error: np.ndarray | None = None,
+                product_bound: Callable = tolerances.product) -> np.ndarray:
     """Error of gelu(gate) * up, from those of the two products; input_error [M * chosen, 2 N]: what they are off because x is."""
     rows = []
     input_error = np.zeros((numbers.size, 1)) if input_error is None else input_error
     for place, (m, choice) in enumerate(np.ndindex(numbers.shape)):
         own = weight[numbers[m, choice]]
-        product, error = x[m:m + 1].astype(np.float64) @ own.T, tolerances.product(x[m:m + 1], own) + input_error[place]
+        product, error = x[m:m + 1].astype(np.float64) @ own.T, product_bound(x[m:m + 1], own) + input_error[place]
         error = np.broadcast_to(error, product.shape)
         rows.append(tolerances.after("gated", product, error))
     return np.concatenate(rows)
 
 
-def products_bound(x: np.ndarray, weight: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    return np.concatenate([tolerances.product(x[i:i + 1], weight[expert]) for i, expert in enumerate(numbers.reshape(-1))])
+def products_bound(x: np.ndarray, weight: np.ndarray, numbers: np.ndarray, product_bound: Callable = tolerances.product) -> np.ndarray:
+    return np.concatenate([product_bound(x[i:i + 1], weight[expert]) for i, expert in enumerate(numbers.reshape(-1))])
 
 
 # N beside and beyond a tile, so that experts begin inside tiles; K with a ragged and an odd number of groups.
@@ -137,6 +140,12 @@ def test_a_chunk_meets_its_experts_in_integers(gpu, format, rows, columns, token
     check_chunk(gpu, format, rows, columns, tokens, length, variant=PACKED)
 
 
+# SwiftShader has no float16, so that Chromium cannot take this.
+@pytest.mark.parametrize(("format", "rows", "columns", "tokens", "length"), [CHUNKS[1], ("q8", 40, 300, 40, 40)])
+def test_a_chunk_meets_its_experts_in_float16(native_gpu, format, rows, columns, tokens, length):
+    check_chunk(native_gpu, format, rows, columns, tokens, length, variant=HALF)
+
+
 def check_chunk(gpu, format: str, rows: int, columns: int, tokens: int, length: int, variant: str | None = None) -> None:
     """Both products of a chunk whose tokens crowd at one expert; by the variant that requires `variant`."""
     experts, chosen = 6, 2
@@ -160,7 +169,8 @@ def check_chunk(gpu, format: str, rows: int, columns: int, tokens: int, length: 
         twin, bound = (twins.experts_gated, gated_bound) if gated else (twins.experts_products, products_bound)
         inputs = x[:length] if gated else x[:made]
         inputs = int8_activations(inputs) if variant == PACKED else inputs
-        assert_within(y[:made], twin(inputs, weight, numbers[:length]), bound(inputs, weight, numbers[:length]))
+        product_bound = tolerances.half_product if variant == HALF else tolerances.product
+        assert_within(y[:made], twin(inputs, weight, numbers[:length]), bound(inputs, weight, numbers[:length], product_bound=product_bound))
         assert (y[made:] == SENTINEL).all()
 
 

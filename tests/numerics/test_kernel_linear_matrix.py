@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from compiler.kernels import twins
-from compiler.kernels.kernel import PACKED, SOFTWARE, SUBGROUPS
+from compiler.kernels.kernel import HALF, PACKED, SOFTWARE, SUBGROUPS
 from compiler.kernels.linear_matrix import linear_matrix
 from compiler.quantize import FORMATS
 from tests.fixtures import tolerances
@@ -41,10 +41,10 @@ def check(gpu, tokens: int, rows: int, columns: int, format: str, length: int | 
     assert (out[tokens * rows :] == SENTINEL).all()
     y = out[: tokens * rows].reshape(tokens, rows)
 
-    # Both round x alike: what is left is the error of float32 sums.
+    # Both round x to integers alike: what is left is the error of float32 sums.
     x = twins.int8_activations(x) if variant == PACKED else x
     product = twins.linear(x, weight)
-    bound = tolerances.product(x, weight)
+    bound = tolerances.half_product(x, weight) if variant == HALF else tolerances.product(x, weight)
     bound = tolerances.after(epilogue, product, bound, other, CAP)
     expected = twins.linear(x, weight, epilogue=epilogue, cap=CAP, other=other)
     assert_within(y[:length], expected[:length], bound[:length])
@@ -100,6 +100,30 @@ def test_integers_keep_strides_epilogues_and_lengths(gpu, epilogue, format):
     assert (y[32:] == SENTINEL).all()
 
 
+# SwiftShader has no float16, so that Chromium cannot take these.
+@pytest.mark.parametrize(("format", "tokens", "rows", "columns"), [
+    *((format, 16, 150, 100) for format in ("q8", "q4", "m8", "m4", "m4_32")), ("q8", 5, 1, 4), ("q4", 40, 300, 96), ("q8", 70, 33, 612)])
+def test_float16_gives_the_product_within_its_precision(native_gpu, format, tokens, rows, columns):
+    check(native_gpu, tokens, rows, columns, format, variant=HALF)
+
+
+@pytest.mark.parametrize(("epilogue", "format"), [("gated", "q8"), ("gated_by", "q4"), ("softcap", "q8")])
+def test_float16_keeps_strides_epilogues_and_lengths(native_gpu, epilogue, format):
+    y = check(native_gpu, 70, 70, 100, format, length=13, x_stride=200, x_offset=24, epilogue=epilogue, other_stride=120, other_offset=11, variant=HALF)
+    assert (y[32:] == SENTINEL).all()
+
+
+def test_float16_takes_activations_far_beyond_its_range(native_gpu):
+    x = normal(np.random.default_rng(1), 6, 64)
+    x[0], x[1, :32], x[1, 32:] = 0, x[1, :32] * np.float32(1e-25), x[1, 32:] * np.float32(1e15)
+    x[2, 7], x[3, 40], x[4] = 1e6, -1e7, np.where(np.arange(64) % 2, 1e9, -1e9)
+    # The largest weights that there are: of one sign, so that sums of four are as large as can be.
+    buffers, weight = encode(np.concatenate([normal(np.random.default_rng(2), 33, 64), np.ones((1, 64), np.float32)]), "q8")
+    kernel, = (each for each in linear_matrix(6, 34, 64, "q8").variants if each.requires == (HALF,))
+    y = native_gpu.run(kernel, *buffers, x, state_words(length=6), sentinels(6, 34))[-1]
+    assert_within(y, twins.linear(x, weight), tolerances.half_product(x, weight))
+
+
 def test_activations_of_every_size_are_rounded_in_their_own_group(gpu):
     # Groups of zeros, of the smallest and largest magnitudes, and one whose largest value stands far out; signs at both ends.
     x = normal(np.random.default_rng(1), 6, 64)
@@ -116,7 +140,7 @@ def test_activations_of_every_size_are_rounded_in_their_own_group(gpu):
 
 
 @pytest.mark.parametrize("format", ["f32", "f16", "bf16"])
-def test_weights_that_are_no_whole_numbers_have_no_integer_form(format):
+def test_weights_that_are_no_whole_numbers_have_no_rounding_form(format):
     assert [kernel.requires for kernel in linear_matrix(16, 33, 36, format).variants] == [(SUBGROUPS,)]
 
 

@@ -6,7 +6,7 @@ const REQUEST = { perLayerEmbeddings: "auto", tuning: "auto", activations: null,
 describe("checkLoadRequest", () => {
   test.each([
     {}, { perLayerEmbeddings: "gpu" as const }, { perLayerEmbeddings: "storage" as const }, { stepsInFlight: 1 },
-    { tuning: "off" as const }, { tuning: { variant: 0 } }, { tuning: { milliseconds: 5e3 } }, { activations: "int8" as const }, { activations: "float" as const },
+    { tuning: "off" as const }, { tuning: { variant: 0 } }, { tuning: { milliseconds: 5e3 } }, { activations: "int8" as const }, { activations: "float16" as const }, { activations: "float" as const },
     { threads: 1 }, { threads: 16 },
   ])("takes %j", (change) => {
     expect(() => checkLoadRequest({ ...REQUEST, ...change })).not.toThrow();
@@ -20,7 +20,7 @@ describe("checkLoadRequest", () => {
     [{ tuning: { variant: "a" } }, 'tuning: expected "auto" or "off", found {"variant":"a"}'],
     [{ tuning: { milliseconds: 0 } }, 'tuning: expected "auto" or "off", found {"milliseconds":0}'],
     [{ tuning: null }, 'tuning: expected "auto" or "off", found null'],
-    [{ activations: "int4" }, 'activations: expected "float", "int16" or "int8", found "int4"'],
+    [{ activations: "int4" }, 'activations: expected "float", "float16", "int16" or "int8", found "int4"'],
     [{ threads: 0 }, "threads: expected a whole number of at least 1, found 0"],
     [{ threads: "2" }, 'threads: expected a whole number of at least 1, found "2"'],
     [{ stepsInFlight: 0 }, "stepsInFlight: expected a whole number of at least 1, found 0"],

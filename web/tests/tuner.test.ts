@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import type { KernelSpec, Manifest, VariantSpec } from "../src/artifact/manifest";
+import type { ActivationsRequest } from "../src/backend/backend";
 import { BUDGET_MS, type Contest, MOST_CONTESTS, planContests, tune } from "../src/webgpu/tuner";
 import { type Choice, kernelsInfo, requiredByVariants, unmeasured, usableVariants } from "../src/webgpu/variants";
 
@@ -8,19 +9,24 @@ const variant = (name: string, requires: string[] = [], exact = true): VariantSp
 });
 const kernel = (name: string, ...variants: VariantSpec[]): KernelSpec => ({ name, file: `${name}.wgsl`, entry: name, workgroup: [32, 1, 1], variants });
 
-const [packed, quads, wide] = [variant("packed", ["packed"], false), variant("quads", ["subgroups"]), variant("wide")];
-const product = kernel("product", packed, quads, wide);
+const PACKED = "packed_4x8_integer_dot_product";
+const [packed, half] = [variant("packed", [PACKED], false), variant("half", ["shader-f16"], false)];
+const [quads, wide] = [variant("quads", ["subgroups"]), variant("wide")];
+const product = kernel("product", packed, half, quads, wide);
 const plain: KernelSpec = { name: "plain", file: "plain.wgsl", entry: "plain", workgroup: [1, 1, 1] };
 
 describe("variants", () => {
-  const usable = (offered: string[], activations: "float" | "int8" = "int8") =>
+  const usable = (offered: string[], activations: ActivationsRequest = "int8") =>
     usableVariants(product, new Set(offered), activations).map(({ name }) => name);
 
   test("run where the device offers what they require, and where rounding is allowed", () => {
-    expect(usable(["packed", "subgroups"])).toEqual(["packed", "quads", "wide"]);
-    expect(usable(["packed", "subgroups"], "float")).toEqual(["quads", "wide"]);
+    const all = [PACKED, "shader-f16", "subgroups"];
+    expect(usable(all)).toEqual(["packed", "quads", "wide"]);
+    expect(usable(all, "float16")).toEqual(["half", "quads", "wide"]);
+    for (const activations of ["float", "int16"] as const) expect(usable(all, activations)).toEqual(["quads", "wide"]);
+    expect(usable(["shader-f16"])).toEqual(["wide"]);
     expect(usable([])).toEqual(["wide"]);
-    expect(usableVariants(plain, new Set(["packed"]), "int8")).toEqual([]);
+    expect(usableVariants(plain, new Set(all), "int8")).toEqual([]);
   });
 
   test("unmeasured, the best that requires something runs, and no other launch shape", () => {

@@ -49,6 +49,7 @@ describe("chooseModule", () => {
     [{ threads: 2 }, { threadless: "no isolation" }, ["relaxed", 1, "no isolation"]],
     [{ threads: 2 }, {}, ["relaxed-threads", 2, "asked for"]],
     [{ threads: 1 }, {}, ["relaxed", 1, "asked for"]],
+    [{ threads: 1, activations: "float16" }, {}, ["relaxed", 1, "asked for"]],
     [{ threads: 1, activations: "float" }, {}, ["simd128-float", 1, "asked for"]],
   ])("for %j, where there is %j, takes %j", (request, features, expected) => {
     expect(choose(request, features)).toEqual(expected);

@@ -18,9 +18,10 @@ export type EmbeddingsRequest = "auto" | EmbeddingsPlace;
  */
 export type TuningRequest = "auto" | "off" | { milliseconds: number } | { variant: number };
 
-/** "int8": also variants that round more than the kernel itself, as those do that multiply activations as 8-bit integers. On WebAssembly, the module that does.
- * "int16": WebAssembly's own, by 16-bit integers; WebGPU takes "float" for it. */
-export type ActivationsRequest = "float" | "int16" | "int8";
+/** "int8", "float16": on WebGPU also variants that round more than the kernel itself, since they multiply activations as 8-bit integers or as float16.
+ * On WebAssembly "int8" is the module that does. "int16": WebAssembly's own, by 16-bit integers, which it takes for "float16", too; WebGPU takes "float"
+ * for it. */
+export type ActivationsRequest = "float" | "float16" | "int16" | "int8";
 
 export interface KernelsRequest {
   tuning: TuningRequest;

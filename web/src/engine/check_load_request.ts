@@ -8,7 +8,7 @@ export function checkLoadRequest({ perLayerEmbeddings, tuning, activations, step
   checkChoice("perLayerEmbeddings", perLayerEmbeddings, ["auto", "gpu", "storage"]);
   const { milliseconds, variant } = (tuning ?? {}) as { milliseconds?: number; variant?: number };
   if (!((milliseconds ?? 0) > 0 || Number.isInteger(variant))) checkChoice("tuning", tuning, ["auto", "off"]);
-  if (activations !== null) checkChoice("activations", activations, ["float", "int16", "int8"]);
+  if (activations !== null) checkChoice("activations", activations, ["float", "float16", "int16", "int8"]);
   checkCount("stepsInFlight", stepsInFlight);
   if (threads !== null) checkCount("threads", threads);
 }

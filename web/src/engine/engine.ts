@@ -32,6 +32,7 @@ export interface LoadOptions {
   tuning?: TuningRequest;
   /**
    * "int8": activations are rounded to 8 bits around products; on WebGPU where a prompt is read, if the GPU multiplies these faster. "float": never.
+   * "float16": to float16, in the same places of WebGPU; WebAssembly takes "int16" for it.
    * "int16": to 16 bits, which changes logits by about a thousandth; on WebAssembly alone, and its default. WebGPU's is "float".
    */
   activations?: ActivationsRequest;

@@ -27,7 +27,8 @@ export function chooseModule({ modules, stacks }: WasmProgram, request: ModuleRe
     throw new GemletError("no-backend", "this browser's WebAssembly has no SIMD; Chrome and Edge 91, Firefox 89 and Safari 16.4, or newer, have it");
   }
   const { count, reason } = countThreads(request.threads, stacks.threads, features);
-  const activations = request.activations ?? "int16";
+  // There are no float16 numbers here.
+  const activations = request.activations === "float16" ? "int16" : (request.activations ?? "int16");
   const usable = modules.filter((each) => each.activations === activations && each.threads === count > 1 && (each.simd === "simd128" || features.relaxed));
   const module = usable.find(({ simd }) => simd === "relaxed") ?? usable[0];
   if (!module) {

@@ -6,6 +6,9 @@ import type { ActivationsRequest, KernelsInfo } from "../backend/backend";
 /** What a variant requires that is made for the few cores of a processor. */
 export const SOFTWARE = "software-adapter";
 
+/** What a variant requires that rounds activations so. */
+const ROUNDING: Partial<Record<ActivationsRequest, string>> = { int8: "packed_4x8_integer_dot_product", float16: "shader-f16" };
+
 /** null: the kernel itself. */
 export type Choice = VariantSpec | null;
 
@@ -20,7 +23,9 @@ export function requiredByVariants({ kernels }: Manifest): Set<string> {
 
 /** The variants of a kernel that run here, the best first. `offered`: of OpenDevice. */
 export function usableVariants({ variants = [] }: KernelSpec, offered: ReadonlySet<string>, activations: ActivationsRequest): VariantSpec[] {
-  return variants.filter(({ requires, exact }) => requires.every((feature) => offered.has(feature)) && (exact || activations === "int8"));
+  const rounds = ROUNDING[activations];
+  const allowed = ({ exact, requires }: VariantSpec): boolean => exact || (rounds !== undefined && requires.includes(rounds));
+  return variants.filter((each) => allowed(each) && each.requires.every((feature) => offered.has(feature)));
 }
 
 /**

@@ -1,27 +1,27 @@
-"""Matrix-matrix product Y = X W^T in integers: `linear_matrix` for devices that multiply four int8 in one instruction.
+"""Matrix-matrix product Y = X W^T with rounded activations: `linear_matrix` for devices that multiply int8 or float16 faster.
 
-The numbers differ a little from the float form: activations are rounded to int8 in groups of 32, like the weights.
+The numbers differ a little from the float form: activations are rounded in groups of 32, like the weights.
 """
 from tvm.script import tirx as T
 
 from ..state import STATE
-from .kernel import ANY_EXTENT, PACKED, TILE, Kernel
+from .kernel import ANY_EXTENT, TILE, Kernel
 from .linear_common import row_of
 from .matrix_product import MatrixProduct, MatrixShape
-from .packed_tile import STAGE_GROUPS, multiply_stage, quantize_stage, stages
 from .position import last_row
+from .staged_form import StagedForm
 
 SHAPE = MatrixShape(rows=4, tokens=8, slices=4)
 
 
-def linear_packed(product: MatrixProduct) -> Kernel:
-    """The product of a format for which `packs` holds; the parameters are those of `linear_matrix`."""
+def linear_staged(product: MatrixProduct, form: StagedForm) -> Kernel:
+    """The product of a format that the form takes; the parameters are those of `linear_matrix`."""
     shape = SHAPE.fitted(product.tokens)
     layout, products, rounding, tokens = product.layout, product.products, product.rounding, product.tokens
     slots, tile_tokens = products * shape.row_tiles(product.rows, products), shape.tile_tokens
     row_at = row_of(product.rows, slots // products, products)
-    quantize, multiply = quantize_stage(layout, tile_tokens, TILE * shape.slices, rounding), multiply_stage(layout, slots, shape.tokens)
-    store, grid, name = product.store(shape), product.grid(shape), product.name("linear_packed", shape)
+    round_all, multiply = form.round_stage(layout, tile_tokens, TILE * shape.slices, rounding), form.multiply_stage(layout, slots, shape.tokens)
+    store, grid, name = product.store(shape), product.grid(shape), product.name(f"linear_{form.name}", shape)
 
     @T.jit
     def func(W: T.Buffer((layout.data_units,), "uint32x4"), S: T.Buffer((layout.scale_total,), "uint32"),
@@ -33,8 +33,8 @@ def linear_packed(product: MatrixProduct) -> Kernel:
             for by in T.thread_binding(ANY_EXTENT, thread="blockIdx.y"):
                 for ty in T.thread_binding(shape.slices, thread="threadIdx.y"):
                     for tx in T.thread_binding(TILE, thread="threadIdx.x"):
-                        words = T.alloc_buffer((tile_tokens * STAGE_GROUPS * 2,), "uint32x4", scope="shared")
-                        sizes = T.alloc_buffer((tile_tokens * STAGE_GROUPS,), "float32", scope="shared")
+                        words = T.alloc_buffer((tile_tokens * form.stage_groups * form.vectors,), form.vector, scope="shared")
+                        sizes = T.alloc_buffer((tile_tokens * form.stage_groups,), "float32", scope="shared")
                         acc = T.alloc_buffer((slots * shape.tokens,), "float32", scope="local")
                         steps = T.alloc_buffer((slots,), "float32", scope="local")
                         if by * tile_tokens < STATE_WORDS[STATE["length"]]:
@@ -43,12 +43,12 @@ def linear_packed(product: MatrixProduct) -> Kernel:
                             if rounding is not None:
                                 for i in T.unroll(slots):
                                     steps[i] = rounding.input_step(A, row_at(bx, i) + tx)
-                            for stage in T.serial(stages(layout)):
+                            for stage in T.serial(form.stages(layout)):
                                 T.tvm_storage_sync("shared")
-                                quantize(A, X, words, sizes, stage, ty * TILE + tx, lambda token: (
+                                round_all(A, X, words, sizes, stage, ty * TILE + tx, lambda token: (
                                     T.min(by * tile_tokens + token, last_row(STATE_WORDS)) * product.x_stride + product.x_offset) // 4)
                                 T.tvm_storage_sync("shared")
                                 multiply(W, S, words, sizes, acc, lambda slot: row_at(bx, slot) + tx, ty * shape.tokens, stage)
                             store(A, E, PLACE, Y, acc, steps, bx, tx, by * tile_tokens + ty * shape.tokens, STATE_WORDS[STATE["length"]], row_at)
 
-    return Kernel(f"{name}_m{tokens}", func, grid, product.parameters, product.multiply_accumulates, requires=(PACKED,), exact=False, code=name)
+    return Kernel(f"{name}_m{tokens}", func, grid, product.parameters, product.multiply_accumulates, requires=(form.requires,), exact=False, code=name)
