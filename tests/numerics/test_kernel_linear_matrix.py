@@ -124,6 +124,18 @@ def test_float16_takes_activations_far_beyond_its_range(native_gpu):
     assert_within(y, twins.linear(x, weight), tolerances.half_product(x, weight))
 
 
+def test_float16_adds_up_no_more_than_four_products(native_gpu):
+    # Four products make 260, where float16 goes in steps of 0.25; each four after them make 0.124, which would be lost, and seven such losses are
+    # more than the bound allows. The weights' scale is 2^-7, by the 127 that meets a 0.
+    whole, x = np.ones(32, np.float32), np.full((1, 32), 0.031, np.float32)
+    whole[:4], x[0, :4], whole[31], x[0, 31] = 65, 1, 127, 0
+    buffers, weight = encode(whole[None] / 128, "q8")
+    assert (weight * 128 == whole).all()
+    kernel, = (each for each in linear_matrix(1, 1, 32, "q8").variants if each.requires == (HALF,))
+    y = native_gpu.run(kernel, *buffers, x, state_words(), sentinels(1, 1))[-1]
+    assert_within(y, twins.linear(x, weight), tolerances.half_product(x, weight))
+
+
 def test_activations_of_every_size_are_rounded_in_their_own_group(gpu):
     # Groups of zeros, of the smallest and largest magnitudes, and one whose largest value stands far out; signs at both ends.
     x = normal(np.random.default_rng(1), 6, 64)
