@@ -68,7 +68,7 @@ def write_idle_model(folder: Path, checkpoint: Checkpoint) -> int:
     lowered = lower_model(checkpoint, "q4", None)
     shaders = {kernel.name: idle_shader(kernel) for kernel in lowered.program.kernels}
     shaders |= {variant.name: idle_shader(variant) for kernel in lowered.program.kernels for variant in kernel.variants}
-    document = manifest("idle", checkpoint, "q4", lowered, shaders, SpecialTokenIds(bos=2, stop=(1,), pad=0, add_bos=True), [], {})
+    document = manifest("idle", checkpoint, "q4", ("webgpu",), lowered, shaders, SpecialTokenIds(bos=2, stop=(1,), pad=0, add_bos=True), [], {})
     for buffer in document["buffers"]:
         buffer["bytes"] = 4 * VOCABULARY if buffer["kind"] == "logits" else buffer["bytes"] if buffer["kind"] == "state" else min(SMALL, buffer["bytes"])
         for key in ("slots", "slot_bytes", "slot_tile"):

@@ -73,9 +73,9 @@ def lower_model(checkpoint: Checkpoint, quant: str, context: int | None, dump: P
     module, parameters = export_steps(model, caches, chunks)
     write_dump(dump, "0-model", module.script)
     for index, apply in enumerate(PASSES, 1):
-        if apply is GPU_PASSES[0]:
-            common = module
         module = apply(module)
+        if apply is COMMON_PASSES[-1]:
+            common = module
         write_dump(dump, f"{index}-{apply.__name__}", module.script)
     tables = lookup_tables(module, [name for name, _ in parameters])
     weights = plan_weights(model, parameters, checkpoint, quant, tables)
