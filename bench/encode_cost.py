@@ -58,7 +58,7 @@ def idle_shader(kernel: Kernel) -> Shader:
     bindings = sorted(kernel.parameter_names)
     lines = [f"@group(0) @binding({i}) var<storage, {'read_write' if name in written else 'read'}> {name}_ptr : array<u32>;"
              for i, name in enumerate(bindings)]
-    entry = f"{kernel.name}_kernel"
+    entry = f"{kernel.shader}_kernel"
     body = " ".join(f"_ = {name}_ptr[0];" for name in bindings)
     return Shader("\n".join([*lines, f"@compute @workgroup_size(1, 1, 1) fn {entry}() {{ {body} }}"]), entry, (1, 1, 1), bindings, written)
 
@@ -66,16 +66,16 @@ def idle_shader(kernel: Kernel) -> Shader:
 def write_idle_model(folder: Path, checkpoint: Checkpoint) -> int:
     """An artifact with the checkpoint's steps and idle kernels; returns the launches of a decoded token."""
     lowered = lower_model(checkpoint, "q4", None)
-    shaders = {kernel.name: idle_shader(kernel) for kernel in lowered.program.kernels}
-    shaders |= {variant.name: idle_shader(variant) for kernel in lowered.program.kernels for variant in kernel.variants}
+    kernels = [each for kernel in lowered.program.kernels for each in (kernel, *kernel.variants)]
+    shaders = {kernel.name: idle_shader(kernel) for kernel in kernels}
     document = manifest("idle", checkpoint, "q4", ("webgpu",), lowered, shaders, SpecialTokenIds(bos=2, stop=(1,), pad=0, add_bos=True), [], {})
     for buffer in document["buffers"]:
         buffer["bytes"] = 4 * VOCABULARY if buffer["kind"] == "logits" else buffer["bytes"] if buffer["kind"] == "state" else min(SMALL, buffer["bytes"])
         for key in ("slots", "slot_bytes", "slot_tile"):
             buffer.pop(key, None)
     (folder / "webgpu").mkdir(parents=True)
-    for name, shader in shaders.items():
-        (folder / "webgpu" / f"{name}.wgsl").write_text(shader.wgsl, encoding="utf-8")
+    for kernel in kernels:
+        (folder / "webgpu" / f"{kernel.shader}.wgsl").write_text(shaders[kernel.name].wgsl, encoding="utf-8")
     small_tokenizer().save(str(folder / "tokenizer.json"))
     write_json(folder / "model.json", document | {"tables": [], "weights": [], "shards": [], "chat_template": None})
     return len(document["steps"]["decode"])
