@@ -10,17 +10,19 @@ from pathlib import Path
 from playwright.sync_api import Playwright, sync_playwright
 from tokenizers import Tokenizer
 
+from bench.bandwidth import read_bandwidths
 from bench.browser import Adapter, find_adapter
-from bench.engines import Engine, engines
+from bench.engines import WASM, WEBGPU, Engine, engines
 from bench.measure import NotMeasurable, Round, measure
 from bench.prompts import Prompt, prompts
 from bench.report import Results, Settings, format_results
 from bench.site import BENCH, BLANK, prepare_site
 from compiler.checkpoint import open_checkpoint
+from compiler.checkpoint.default_model import default_model_path
 from compiler.default_site import NAME
 from compiler.errors import GemletError
 from compiler.plan import plan_model
-from compiler.progress import BarProgress
+from compiler.progress import BarProgress, SilentProgress
 from compiler.serve import serving
 from compiler.setup.chromium import ensure_chromium
 from compiler.setup.folders import CACHE, PROJECT
@@ -28,8 +30,8 @@ from compiler.setup.folders import CACHE, PROJECT
 RESULTS = BENCH / "results.md"
 CONFIGS = PROJECT / "tests" / "fixtures" / "configs"
 
-# What is measured unless the command line says otherwise, by the kind of adapter: engines take minutes a token without a GPU.
-DEFAULTS = {"hardware": Settings((6, 234, 1000), 32, 5), "swiftshader": Settings((6, 234), 3, 2)}
+# What is measured unless the command line says otherwise, by what computes: engines on WebGPU take minutes a token without a GPU.
+DEFAULTS = {"hardware": Settings((6, 234, 1000), 32, 5), "swiftshader": Settings((6, 234), 3, 2), "processor": Settings((6, 234, 1000), 32, 5)}
 
 
 def write_results(
@@ -49,14 +51,19 @@ def write_results(
     site = prepare_site(chosen, BarProgress())
     with serving(site) as address, sync_playwright() as playwright:
         adapter = find_adapter(playwright, address + BLANK, adapter_kind)
-        defaults = DEFAULTS[adapter.kind]
-        settings = Settings(lengths or defaults.prompt_lengths, tokens or defaults.tokens, rounds or defaults.rounds)
+        settings = {
+            backend: Settings(lengths or defaults.prompt_lengths, tokens or defaults.tokens, rounds or defaults.rounds)
+            for backend, defaults in {WEBGPU: DEFAULTS[adapter.kind], WASM: DEFAULTS["processor"]}.items()
+            if any(engine.backend == backend for engine in chosen)
+        }
         tokenizer = Tokenizer.from_file(str(site / "gemlet" / "models" / NAME / "tokenizer.json"))
-        asked = prompts(tokenizer, settings.prompt_lengths)
+        asked = {backend: prompts(tokenizer, each.prompt_lengths) for backend, each in settings.items()}
         print(f"adapter: {adapter.name}", flush=True)
         measured, failed = measure_rounds(playwright, chosen, adapter, address, asked, settings)
     plans = {config.stem: plan_model(open_checkpoint(config), "q4", None) for config in sorted(CONFIGS.glob("*.json"))}
-    results = Results(settings, adapter, _processor(), measured, failed, plans)
+    of_default = plan_model(open_checkpoint(default_model_path(CACHE, SilentProgress())), "auto", None)
+    bandwidths = read_bandwidths(threads) if WASM in settings else {}
+    results = Results(settings, adapter, _processor(), measured, failed, plans, bandwidths, of_default["weight_bytes_per_decoded_token"])
     RESULTS.write_text(format_results(results), encoding="utf-8")
     return RESULTS
 
@@ -75,21 +82,21 @@ def measure_rounds(
     chosen: Sequence[Engine],
     adapter: Adapter,
     address: str,
-    asked: Sequence[Prompt],
-    settings: Settings,
+    asked: Mapping[str, Sequence[Prompt]],
+    settings: Mapping[str, Settings],
 ) -> tuple[Mapping[Engine, Sequence[Round]], Mapping[str, str]]:
-    """Rounds by engine, and by the title of an engine that failed the reason. The engines take turns.
+    """Rounds by engine, and by the title of an engine that failed the reason. The engines take turns. asked, settings: by backend.
 
     An engine that fails once is left out from then on, since its rounds would not be comparable.
     """
     measured: dict[str, list[Round]] = {engine.title: [] for engine in chosen}
     failed: dict[str, str] = {}
-    for number in range(1, settings.rounds + 1):
+    for number in range(1, max(each.rounds for each in settings.values()) + 1):
         for engine in chosen:
-            if engine.title in failed:
+            if engine.title in failed or number > settings[engine.backend].rounds:
                 continue
             try:
-                each = measure(playwright, engine, adapter, address, asked, settings.tokens)
+                each = measure(playwright, engine, adapter, address, asked[engine.backend], settings[engine.backend].tokens)
             except NotMeasurable as error:
                 failed[engine.title] = str(error)
                 print(f"round {number}, {engine.title}: not measured: {error}", flush=True)

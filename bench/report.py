@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.browser import Adapter
+from bench.comparison import compared, pace
 from bench.engines import NOT_MEASURED, WEBGPU, Engine
 from bench.measure import Round
 from bench.summary import cell, number, spread
@@ -36,14 +37,17 @@ class Settings:
 
 @dataclass(frozen=True)
 class Results:
-    """By engine its rounds, or why there are none; and the plans of `plan_counts` by model."""
+    """By engine its rounds, or why there are none; and the plans of `plan_counts` by model. settings: by backend. bandwidths: bytes a second by
+    threads. weight_bytes: of the default model, a decoded token."""
 
-    settings: Settings
+    settings: Mapping[str, Settings]
     adapter: Adapter
     processor: str
     rounds: Mapping[Engine, Sequence[Round]]
     not_measured: Mapping[str, str]
     plans: Mapping[str, Mapping[str, int]]
+    bandwidths: Mapping[int, float]
+    weight_bytes: int
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -54,15 +58,14 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 def format_results(results: Results) -> str:
     """The whole of results.md."""
-    settings, adapter = results.settings, results.adapter
-    lengths = ", ".join(map(str, settings.prompt_lengths))
+    adapter = results.adapter
     lines = [
         "# Results",
         "",
         "Written by `python build.py bench`; [README.md](README.md) says what each figure is and how to read it.",
         "",
         f"Gemma 3 270M, the default model. Adapter: {adapter.name}. Browser: Chromium {adapter.browser}. Processor: {results.processor}.",
-        f"{settings.rounds} rounds, engines in turn; {settings.tokens} tokens decoded greedily after prompts of {lengths} tokens.",
+        *[_of_backend(backend, settings) for backend, settings in results.settings.items()],
         "A figure is the median of the rounds, with least and most in brackets.",
         "",
         "## Loading, memory and threads",
@@ -74,6 +77,7 @@ def format_results(results: Results) -> str:
         "",
         *table(*_speed(results)),
         "",
+        *_comparison(results),
         "## Calls to WebGPU a decoded token",
         "",
         *table(*_calls(results)),
@@ -95,6 +99,11 @@ def format_results(results: Results) -> str:
         *table(*_plans(results)),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _of_backend(backend: str, settings: Settings) -> str:
+    lengths = ", ".join(map(str, settings.prompt_lengths))
+    return f"On {backend}: {settings.rounds} rounds, engines in turn; {settings.tokens} tokens decoded greedily after prompts of {lengths} tokens."
 
 
 def _figure(rounds: Sequence[Round], value: Callable[[Round], float | None]) -> str:
@@ -147,10 +156,27 @@ def _speed(results: Results) -> tuple[list[str], list[list[str]]]:
             _figure(rounds, lambda each, i=i: each.answers[i].prefill_rate),
             _figure(rounds, lambda each, i=i: each.answers[i].decode_rate),
         ]
-        for i, length in enumerate(results.settings.prompt_lengths)
+        for backend, settings in results.settings.items()
+        for i, length in enumerate(settings.prompt_lengths)
         for engine, rounds in results.rounds.items()
+        if engine.backend == backend
     ]
     return head, rows
+
+
+def _comparison(results: Results) -> list[str]:
+    """gemlet beside the fastest of the others at the same thing, and beside the memory that it reads weights from."""
+    lines = []
+    rows = compared(results.rounds, {key: each.prompt_lengths for key, each in results.settings.items()})
+    if rows:
+        lines += ["## gemlet beside the fastest other engine", "", "Medians; the same backend and number of threads.", ""]
+        lines += [*table(["engine", "prompt, tokens", "prefill, times", "decode, times"], rows), ""]
+    rows = pace(results.rounds, results.bandwidths, results.weight_bytes)
+    if rows:
+        head = ["threads", "prompt, tokens", "weights read, GB/s", "the memory gives, GB/s", "share", "decode, times one thread", "prefill, times one thread"]
+        lengths = results.settings["wasm"].prompt_lengths
+        lines += ["## gemlet wasm and the computer", "", *table(head, [[threads, str(lengths[i]), *row] for threads, i, row in rows]), ""]
+    return lines
 
 
 def _calls(results: Results) -> tuple[list[str], list[list[str]]]:

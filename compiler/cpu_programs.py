@@ -17,14 +17,13 @@ PEAK_BLOCK = 1024
 
 @dataclass(frozen=True)
 class CpuVariant:
-    """simd: the instruction set. activations: how products take them: as "int16", as "int8" (where weights and instructions allow it), or as they
-    are, as "float"."""
+    """simd: the instruction set. activations: how products take them: as whole numbers, "int16", or as they are, "float"."""
 
     simd: str
     activations: str
 
 
-VARIANTS = (CpuVariant(SIMD128, "int16"), CpuVariant(RELAXED, "int8"), CpuVariant(SIMD128, "float"))
+VARIANTS = (CpuVariant(RELAXED, "int16"), CpuVariant(SIMD128, "int16"), CpuVariant(SIMD128, "float"))
 
 
 def lower_for_cpu(lowered: Lowered, variant: CpuVariant) -> Program:

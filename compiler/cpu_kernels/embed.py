@@ -5,7 +5,7 @@ from ..kernels.kernel import Parameter, exact, number_name
 from ..quantize.format import TABLE_TILE_ROWS
 from ..state import STATE
 from .cpu_kernel import CpuKernel
-from .weight_quads import QUAD, QuadLayout
+from .weight_quads import QUAD, QuadLayout, from_half, widened
 
 
 def embed_kernel(tokens: int, vocabulary: int, width: int, format: str, scale: float, table: bool) -> CpuKernel:
@@ -22,27 +22,11 @@ def embed_kernel(tokens: int, vocabulary: int, width: int, format: str, scale: f
             return layout.unit(row, unit) * 4 + word
         return layout.vector(row - T.truncmod(row, QUAD), unit, word) * 4 + T.truncmod(row, QUAD)
 
-    def from_half(bits):
-        """The float32 of a float16 in the high 16 bits of a word; what is below does not matter."""
-        moved = T.bitwise_and(T.shift_right(bits, 3), T.int32(-0x70002000))
-        return T.reinterpret("float32", moved) * exact(2.0**112)
-
-    def widened(word, value):
-        if layout.format == "f32":
-            return T.reinterpret("float32", word)
-        if layout.format in ("bf16", "f16"):
-            high = T.shift_left(word, 16 - 16 * value)
-            return from_half(high) if layout.format == "f16" else T.reinterpret("float32", T.bitwise_and(high, T.int32(-65536)))
-        place = (value % 4) * 8 + value // 4 * layout.bits
-        if layout.bits == 8:
-            return T.Cast("float32", T.shift_right(T.shift_left(word, 24 - place), 24))
-        return T.Cast("float32", T.bitwise_and(T.shift_right(word, place), (1 << layout.bits) - 1) - layout.zero)
-
     def scale_of(S, row, group):
         if not layout.has_scale:
             return T.float32(1)
         word = S[layout.scale_word(row, group)]
-        return from_half(T.shift_left(word, 16 - T.truncmod(group, 2) * 16)) if halves else T.reinterpret("float32", word)
+        return from_half(T.shift_left(word, 16 - T.truncmod(group, 2) * 16), 1) if halves else T.reinterpret("float32", word)
 
     @T.jit
     def func(w: T.handle("int32"), s: T.handle("int32"), state_words: T.handle("int32"), y: T.handle("float32"), first: T.int32, last: T.int32):
@@ -61,7 +45,7 @@ def embed_kernel(tokens: int, vocabulary: int, width: int, format: str, scale: f
                     for value in T.unroll(layout.values_per_word):
                         column: T.int32 = layout.column(unit, word, value)
                         if column < width:
-                            Y[m * width + column] = widened(loaded, value) * factor
+                            Y[m * width + column] = widened(layout, loaded, value, 1) * factor
 
     present = [("W", True), ("S", layout.has_scale), ("STATE_WORDS", True)]
     parameters = (*(Parameter(key) for key, wanted in present if wanted), Parameter("Y", written=True))

@@ -5,10 +5,10 @@ from ..kernels.kernel import exact
 from .mathematics import gelu4, tanh4
 
 
-def epilogue_of(epilogue: str, cap: float):
+def epilogue_of(epilogue: str, cap: float, second: int):
     """Inline (E: float32 buffer, at, acc: local float32x4, i, Y: float32 buffer, to): stores the four rows whose sums are acc[i].
 
-    `gated` finds the second product in acc[i + 1]; `gated_by` what it multiplies with at E[at].
+    `gated` finds the second product in acc[i + second]; `gated_by` what it multiplies with at E[at].
     """
 
     @T.inline
@@ -18,7 +18,7 @@ def epilogue_of(epilogue: str, cap: float):
     @T.inline
     def store_gated(E, at, acc, i, Y, to):
         gelu4(acc, i)
-        Y[T.Ramp(to, 1, 4)] = acc[i] * acc[i + 1]
+        Y[T.Ramp(to, 1, 4)] = acc[i] * acc[i + second]
 
     @T.inline
     def store_gated_by(E, at, acc, i, Y, to):

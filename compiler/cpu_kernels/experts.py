@@ -8,9 +8,7 @@ from tvm.script import tirx as T
 from ..kernels.kernel import Parameter, ceil_div
 from .cpu_kernel import CpuKernel
 from .epilogue import epilogue_of
-from .linear import ITEM_ROWS, TOKENS, VECTORS
-from .product import float_product, integer_product
-from .quantize import WORDS, form_for
+from .product import ITEM_ROWS, Product
 from .weight_quads import QUAD, QuadLayout
 
 
@@ -22,65 +20,43 @@ def experts_kernel(tokens: int, experts: int, chosen: int, rows: int, columns: i
     """
     products = 2 if gated else 1
     layout = QuadLayout(experts * products * rows, columns, format)
-    block = min(tokens, TOKENS)
-    quads = min(ITEM_ROWS // QUAD, VECTORS // block) // products
-    slots = quads * products
-    form = None if simd is None else form_for(layout, simd)
-    add_integer = None if simd is None else integer_product(layout, slots, block, form)
-    add_float = float_product(layout, slots, block)
-    finish = epilogue_of("gated" if gated else "none", 0.0)
+    product = Product(layout, rows, products, tokens, simd)
+    block, quads, sums = product.block, product.quads, product.sums
+    finish = epilogue_of("gated" if gated else "none", 0.0, quads)
     x_rows = tokens if gated else tokens * chosen
-    words = x_rows * (columns if simd is None else layout.groups * layout.vectors * WORDS[form])
-    name = f"experts_{'gated' if gated else 'sum'}_{'float' if simd is None else form}_{format}_m{tokens}_e{experts}_top{chosen}_n{rows}_k{columns}"
-
-    def start_of(choice):
-        return (T.truncdiv(choice, chosen) if gated else choice) * (columns if simd is None else layout.groups)
-
-    @T.inline
-    def product(W, S, X, QSCALES, QSUMS, acc, starts, rows_at):
-        for group in T.serial(layout.groups):
-            if simd is None:
-                add_float(W, S, X, acc, rows_at, starts, group)
-            else:
-                add_integer(W, S, X, QSCALES, QSUMS, acc, rows_at, starts, group)
+    name = f"experts_{'gated' if gated else 'sum'}_{product.form}_{format}_m{tokens}_e{experts}_top{chosen}_n{rows}_k{columns}"
 
     @T.jit
-    def func(w: T.handle("int32"), s: T.handle("uint32"), x: T.handle("float32" if simd is None else "int32"), qscales: T.handle("float32"),
-             qsums: T.handle("int32"), count: T.handle("int32"), list: T.handle("int32"), y: T.handle("float32"), first: T.int32, last: T.int32):
+    def func(w: T.handle("int32"), s: T.handle("uint32"), x: T.handle(product.x_type), qscales: T.handle("float32"), qsums: T.handle("int32"),
+             count: T.handle("int32"), list: T.handle("int32"), y: T.handle("float32"), first: T.int32, last: T.int32):
         T.func_attr({"global_symbol": name, "tirx.noalias": True})
         W = T.decl_buffer((layout.data_units * 4,), "int32", data=w)
         S = T.decl_buffer((max(1, layout.scale_total),), "uint32", data=s)
-        X = T.decl_buffer((words,), "float32" if simd is None else "int32", data=x)
+        X = T.decl_buffer((product.x_size(x_rows, columns),), product.x_type, data=x)
         QSCALES = T.decl_buffer((x_rows * layout.groups,), "float32", data=qscales)
         QSUMS = T.decl_buffer((x_rows * layout.groups,), "int32", data=qsums)
         COUNT = T.decl_buffer((experts,), "int32", data=count)
         LIST = T.decl_buffer((experts * tokens,), "int32", data=list)
         Y = T.decl_buffer((tokens * chosen * rows,), "float32", data=y)
-        acc = T.alloc_buffer((block * slots,), "float32x4", scope="local")
+        acc = T.alloc_buffer((block * sums,), "float32x4", scope="local")
         starts = T.alloc_buffer((block,), "int32", scope="local")
-        rows_at = T.alloc_buffer((slots,), "int32", scope="local")
         for item in T.serial(last - first):
             expert: T.int32 = T.truncmod(first + item, experts)
             for b in T.serial(T.truncdiv(COUNT[expert] + block - 1, block)):
                 for t in T.unroll(block):
                     # The last block may be short: its last choice is reckoned again, and stored once.
-                    starts[t] = start_of(LIST[expert * tokens + T.min(b * block + t, COUNT[expert] - 1)])
-                for part in T.serial(ITEM_ROWS // QUAD // quads):
+                    choice: T.int32 = LIST[expert * tokens + T.min(b * block + t, COUNT[expert] - 1)]
+                    starts[t] = product.start(T.truncdiv(choice, chosen) if gated else choice, columns, 0)
+                for part in T.serial(product.parts):
                     row0: T.int32 = T.truncdiv(first + item, experts) * ITEM_ROWS + part * (quads * QUAD)
-                    for i in T.unroll(slots):
-                        rows_at[i] = expert * (products * rows) + T.min(row0 + i // products * QUAD, rows - QUAD) + i % products * rows
-                    for i in T.unroll(block * slots):
-                        acc[i] = T.Broadcast(T.float32(0), 4)
-                    product(W, S, X, QSCALES, QSUMS, acc, starts, rows_at)
+                    product.reckon(W, S, X, QSCALES, QSUMS, acc, starts, expert * (products * rows), row0, T.min(last, 0))
                     for t in T.unroll(block):
                         for i in T.unroll(quads):
                             if row0 + i * QUAD < rows and b * block + t < COUNT[expert]:
                                 choice: T.int32 = LIST[expert * tokens + b * block + t]
-                                finish(Y, 0, acc, t * slots + i * products, Y, choice * rows + row0 + i * QUAD)
+                                finish(Y, 0, acc, t * sums + i, Y, choice * rows + row0 + i * QUAD)
 
-    present = [("W", True), ("S", layout.has_scale), ("X", True), ("QSCALES", simd is not None), ("QSUMS", simd is not None and layout.zero != 0),
-               ("COUNT", True), ("LIST", True)]
-    parameters = (*(Parameter(key) for key, wanted in present if wanted), Parameter("Y", written=True))
+    parameters = (*product.parameters(), Parameter("COUNT"), Parameter("LIST"), Parameter("Y", written=True))
     return CpuKernel(name, func, experts * ceil_div(rows, ITEM_ROWS), parameters, multiply_accumulates=tokens * chosen * products * rows * columns)
 
 

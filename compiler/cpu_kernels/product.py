@@ -1,136 +1,68 @@
-"""Sums of products of a few tokens with a few quads of rows, over one group of columns: what the kernels of a matrix product are built from.
+"""What the kernels of matrix products share: a work item is some rows of the result, which it reckons a few at a time for a few tokens.
 
-acc[t * quads + i] is a float32x4: the sums of four neighbouring rows for token t. Two forms, of the same arguments:
-  integer  activations as bytes (compiler/cpu_kernels/quantize.py); the sums of a group are whole numbers, exact, so that all instruction sets agree
-  float    weights are widened to float32, and nothing is rounded but sums
+Weights stream from memory once: for one token they are all that counts; for a chunk a work item's rows stay in the cache while
+token after token passes them, four at a time.
 """
 from tvm.script import tirx as T
 
-from ..kernels.kernel import exact
-from .quantize import HALVES, MAGNITUDES, WORDS
-from .weight_quads import QuadLayout, load_scales
+from ..kernels.kernel import TILE, Parameter
+from .float_product import float_product
+from .integer_product import integer_product
+from .quantize import WORDS, form_for
+from .weight_quads import QUAD, QuadLayout
 
-RELAXED_DOT = "llvm.wasm.relaxed.dot.i8x16.i7x16.add.signed"
-DOT = "llvm.wasm.dot"
-MASKS = {4: 0x0F0F0F0F, 2: 0x03030303}
-
-
-def splat(value, dtype: str):
-    """A word as a vector of bytes or halves, four times over."""
-    return T.reinterpret(dtype, T.Broadcast(value, 4))
+# A tile of the weights, which lies in one piece: reading 16 rows of each tile, and the others later, took a third longer.
+ITEM_ROWS = TILE
+TOKENS = 4  # of a chunk, at a time
+VECTORS = 8  # of sums that are kept in registers
 
 
-def integer_product(layout: QuadLayout, quads: int, tokens: int, form: str):
-    """Inline (W, S, Q, QSCALES, QSUMS, acc, rows, starts, group): adds one group's sums to acc.
+class Product:
+    """Of `rows` rows of the result, each with `products` rows of W, `rows` apart; simd: RELAXED or SIMD128 for whole numbers, None for float32."""
 
-    W: int32 buffer. rows: local int32[quads], the first row of each quad. starts: local int32[tokens], the place of each token's
-    activations, in groups.
-    """
-    words, parts = WORDS[form], 8 // layout.bits
-    load = load_scales(layout)
-    vectors = layout.vectors  # words of activations a group
+    def __init__(self, layout: QuadLayout, rows: int, products: int, tokens: int, simd: str | None):
+        self.layout, self.rows, self.products, self.simd = layout, rows, products, simd
+        self.block = min(tokens, TOKENS)
+        # Of the result, at a time. For one token a whole tile, so that memory is read in one piece.
+        self.quads = ITEM_ROWS // QUAD if tokens == 1 else VECTORS // self.block // products
+        self.parts = ITEM_ROWS // QUAD // self.quads
+        self.sums = self.quads * products
+        self.form = "float" if simd is None else form_for(simd)
+        self.x_type = "float32" if simd is None else "int32"
+        # For one token one product after the other, for the same reason; several tokens' activations are spread once for both.
+        passes = products if tokens == 1 else 1
+        sums, quads, block, groups, last_quad = self.sums // passes, self.quads, self.block, layout.groups, rows - QUAD
+        add = float_product(layout, sums, block) if simd is None else integer_product(layout, sums, block, self.form)
 
-    def weight_bytes(word, part):
-        if parts == 1:
-            return word
-        return T.bitwise_and(T.shift_right(word, T.Broadcast(layout.bits * part, 4)), T.Broadcast(T.int32(MASKS[layout.bits]), 4))
+        @T.inline
+        def reckon(W, S, X, QSCALES, QSUMS, acc, starts, base, row0, zero):
+            rows_at = T.alloc_buffer((sums,), "int32", scope="local")
+            found = T.alloc_buffer((block * sums,), "float32x4", scope="local")
+            for number in T.unroll(passes):
+                for i in T.unroll(sums):
+                    # What stands beyond the rows is padding of the last tile, or other rows: reckoned, and not stored.
+                    rows_at[i] = base + T.min(row0 + i % quads * QUAD, last_quad) + (number + i // quads) * rows
+                for i in T.unroll(block * sums):
+                    found[i] = T.Broadcast(T.float32(0), 4)
+                for group in T.serial(groups):
+                    add(W, S, X, QSCALES, QSUMS, found, rows_at, starts, group, zero)
+                for i in T.unroll(block * sums):
+                    acc[number * sums + i] = found[i]
 
-    def start_sum(QSUMS, at):
-        return QSUMS[at] if layout.zero else T.int32(0)
+        # Inline (W, S, X, QSCALES, QSUMS, acc, starts, base, row0, zero): acc[t * sums + i] = the sums of rows row0 + 4 i ... row0 + 4 i + 3
+        # for token t, and `quads` further on those of the second product; base: row 0 in W. `starts` and `zero` as in integer_product.py.
+        self.reckon = reckon
 
-    @T.inline
-    def multiply(Q, total, weight, at, t, i):
-        # total += the four rows' products with four columns, whose activations are word number `at`.
-        if form == HALVES:
-            halves: T.int16x8 = T.reinterpret("int16x8", weight)
-            even: T.int16x8 = T.shift_right(T.shift_left(halves, T.Broadcast(T.int16(8), 8)), T.Broadcast(T.int16(8), 8))
-            odd: T.int16x8 = T.shift_right(halves, T.Broadcast(T.int16(8), 8))
-            total[t * quads + i] = (total[t * quads + i] + T.call_llvm_pure_intrin("int32x4", DOT, even, splat(Q[at], "int16x8"))
-                                    + T.call_llvm_pure_intrin("int32x4", DOT, odd, splat(Q[at + 1], "int16x8")))
-        else:
-            if form == MAGNITUDES:
-                signs: T.int8x16 = splat(Q[at + 1], "int8x16")
-                signed: T.int8x16 = T.bitwise_xor(T.reinterpret("int8x16", weight), signs) - signs
-                total[t * quads + i] = T.call_llvm_pure_intrin("int32x4", RELAXED_DOT, signed, splat(Q[at], "int8x16"), total[t * quads + i])
-            else:
-                total[t * quads + i] = T.call_llvm_pure_intrin("int32x4", RELAXED_DOT, splat(Q[at], "int8x16"), T.reinterpret("int8x16", weight),
-                                                              total[t * quads + i])
+    def start(self, row, stride: int, offset: int):
+        """Where the activations of a row of x begin; stride and offset are of x in float32."""
+        return row * stride + offset if self.simd is None else row * self.layout.groups
 
-    @T.inline
-    def add_group(W, S, Q, QSCALES, QSUMS, acc, rows, starts, group):
-        total = T.alloc_buffer((tokens * quads,), "int32x4", scope="local")
-        scales = T.alloc_buffer((quads,), "float32x4", scope="local")
-        for t in T.unroll(tokens):
-            for i in T.unroll(quads):
-                total[t * quads + i] = T.Broadcast(start_sum(QSUMS, starts[t] + group), 4)
-        for unit in T.unroll(layout.units_per_group):
-            for word in T.unroll(4):
-                for i in T.unroll(quads):
-                    loaded: T.int32x4 = W[T.Ramp(layout.vector(rows[i], group * layout.units_per_group + unit, word) * 4, 1, 4)]
-                    for part in T.unroll(parts):
-                        weight: T.int32x4 = weight_bytes(loaded, part)
-                        for t in T.unroll(tokens):
-                            multiply(Q, total, weight, ((starts[t] + group) * vectors + unit * (4 * parts) + part * 4 + word) * words, t, i)
-        for i in T.unroll(quads):
-            load(S, rows[i], group, scales, i)
-        for t in T.unroll(tokens):
-            for i in T.unroll(quads):
-                acc[t * quads + i] = acc[t * quads + i] + T.Cast("float32x4", total[t * quads + i]) * (scales[i] * T.Broadcast(QSCALES[starts[t] + group], 4))
+    def x_size(self, rows: int, stride: int) -> int:
+        """Values of X, or words."""
+        return rows * (stride if self.simd is None else self.layout.groups * self.layout.vectors * WORDS)
 
-    return add_group
-
-
-def float_product(layout: QuadLayout, quads: int, tokens: int):
-    """Inline (W, S, X, acc, rows, starts, group): as above; X float32, starts: the place of each token's first value."""
-    load = load_scales(layout)
-
-    def widened(word, value):
-        """Value number `value` of the word of four rows, as float32x4, before scaling."""
-        if layout.format == "f32":
-            return T.reinterpret("float32x4", word)
-        high = T.shift_left(word, T.Broadcast(16 - 16 * value, 4))
-        if layout.format == "bf16":
-            return T.reinterpret("float32x4", T.bitwise_and(high, T.Broadcast(T.int32(-65536), 4)))
-        if layout.format == "f16":
-            bits = T.bitwise_and(T.shift_right(high, T.Broadcast(3, 4)), T.Broadcast(T.int32(-0x70002000), 4))
-            return T.reinterpret("float32x4", bits) * T.Broadcast(exact(2.0**112), 4)
-        place = (value % 4) * 8 + value // 4 * layout.bits
-        if layout.bits == 8:
-            return T.Cast("float32x4", T.shift_right(T.shift_left(word, T.Broadcast(24 - place, 4)), T.Broadcast(24, 4)))
-        bits = T.bitwise_and(T.shift_right(word, T.Broadcast(place, 4)), T.Broadcast((1 << layout.bits) - 1, 4))
-        return T.Cast("float32x4", bits - T.Broadcast(layout.zero, 4))
-
-    @T.inline
-    def multiply(X, sums, weight, starts, column, t, i):
-        if layout.ragged:
-            if column < layout.columns:
-                sums[t * quads + i] = sums[t * quads + i] + weight * T.Broadcast(X[starts[t] + column], 4)
-        else:
-            sums[t * quads + i] = sums[t * quads + i] + weight * T.Broadcast(X[starts[t] + column], 4)
-
-    @T.inline
-    def add_group(W, S, X, acc, rows, starts, group):
-        sums = T.alloc_buffer((tokens * quads,), "float32x4", scope="local")
-        scales = T.alloc_buffer((quads,), "float32x4", scope="local")
-        for i in T.unroll(tokens * quads):
-            sums[i] = T.Broadcast(T.float32(0), 4)
-        for step in T.serial(layout.units_per_group * 4):
-            unit: T.int32 = group * layout.units_per_group + T.truncdiv(step, 4)
-            word: T.int32 = T.truncmod(step, 4)
-            for i in T.unroll(quads):
-                loaded: T.int32x4 = W[T.Ramp(layout.vector(rows[i], unit, word) * 4, 1, 4)]
-                for value in T.unroll(layout.values_per_word):
-                    weight: T.float32x4 = widened(loaded, value)
-                    for t in T.unroll(tokens):
-                        multiply(X, sums, weight, starts, layout.column(unit, word, value), t, i)
-        if layout.has_scale:
-            for i in T.unroll(quads):
-                load(S, rows[i], group, scales, i)
-            for t in T.unroll(tokens):
-                for i in T.unroll(quads):
-                    acc[t * quads + i] = acc[t * quads + i] + sums[t * quads + i] * scales[i]
-        else:
-            for i in T.unroll(tokens * quads):
-                acc[i] = acc[i] + sums[i]
-
-    return add_group
+    def parameters(self) -> list[Parameter]:
+        """The first ones of a kernel: weights and activations."""
+        whole = self.simd is not None
+        present = [("W", True), ("S", self.layout.has_scale), ("X", True), ("QSCALES", whole), ("QSUMS", whole and self.layout.zero != 0)]
+        return [Parameter(name) for name, wanted in present if wanted]

@@ -1,10 +1,11 @@
-"""Activations as 8-bit integers in groups, each with a scale: value = scale * q, q in -127 … 127, the largest of a group at the end.
+"""Activations as whole numbers in groups, each with a scale: value = scale * q, q in -8191 ... 8191, the largest of a group at the end.
 
-A product takes four columns of a token at a time, which it spreads over a vector. It finds them as words of 32 bits, in the form in
-which its instruction wants them:
-  signed        the four q, for weights that are no more than 7 bits: q times weight
-  magnitudes    two words: |q| as the 7-bit operand, and a mask of the signs, which goes to the weights
-  halves        two words for products of 16 bits: q of the even columns, then of the odd ones
+A product takes four columns of a token at a time, which it spreads over a vector. It finds them as two words of 32 bits, in the form in which
+its instruction wants them:
+  halves   for products of 16 bits: q of the even columns, then of the odd ones
+  sevens   for products of bytes, one of them of 7 bits: the high parts of the four q, then the low ones, q = 128 * high + low. It is the activation
+           that must have 7 bits, and no sign, where weights have 8, so that there 64 is added to its high part
+Either way a sum of products over a group is exact.
 """
 from tvm.script import tirx as T
 
@@ -12,16 +13,14 @@ from ..kernels.kernel import Parameter, exact
 from .cpu_kernel import RELAXED, CpuKernel
 from .weight_quads import QuadLayout
 
-SIGNED, MAGNITUDES, HALVES = "signed", "magnitudes", "halves"
-WORDS = {SIGNED: 1, MAGNITUDES: 2, HALVES: 2}
-LARGEST = {SIGNED: 127, MAGNITUDES: 127, HALVES: 32767}
+HALVES, SEVENS = "halves", "sevens"
+WORDS = 2
+LARGEST = 8191
 
 
-def form_for(layout: QuadLayout, simd: str) -> str:
-    """How a product with these weights wants its activations. Weights of m8 reach -128, which has no negative among bytes."""
-    if simd != RELAXED or layout.format.startswith("m8"):
-        return HALVES
-    return MAGNITUDES if layout.bits == 8 else SIGNED
+def form_for(simd: str) -> str:
+    """How products of this instruction set want their activations."""
+    return SEVENS if simd == RELAXED else HALVES
 
 
 def quantize_kernel(tokens: int, columns: int, group: int, form: str, zero: int, stride: int, offset: int, rows_per_token: int = 1) -> CpuKernel:
@@ -30,7 +29,7 @@ def quantize_kernel(tokens: int, columns: int, group: int, form: str, zero: int,
     Columns beyond K are 0. zero: what the weights store for 0, so that SUMS takes it out again; no SUMS where it is 0.
     stride, offset: values from one row's x to the next, and before the first (multiples of 4). rows_per_token: rows of x, of which M counts all.
     """
-    groups, words = -(-columns // group), WORDS[form]
+    groups, words = -(-columns // group), WORDS
     vectors = group // 4
     ragged = columns % group != 0
     name = f"quantize_{form}_m{tokens}_k{columns}_g{group}_z{zero}_s{stride}_o{offset}_r{rows_per_token}"
@@ -61,9 +60,9 @@ def quantize_kernel(tokens: int, columns: int, group: int, form: str, zero: int,
                     values[v] = X[T.Ramp(start + v * 4, 1, 4)]
                 peak[T.Ramp(0, 1, 4)] = T.max(peak[T.Ramp(0, 1, 4)], T.max(values[v], T.Broadcast(T.float32(0), 4) - values[v]))
             largest: T.float32 = T.max(T.max(peak[0], peak[1]), T.max(peak[2], peak[3]))
-            SCALES[at] = largest * exact(1 / LARGEST[form])
+            SCALES[at] = largest * exact(1 / LARGEST)
             # In a group of zeros all q are 0, whatever the inverse, as long as it is finite.
-            inverse: T.float32 = T.float32(LARGEST[form]) / T.max(largest, exact(2.0**-100))
+            inverse: T.float32 = T.float32(LARGEST) / T.max(largest, exact(2.0**-100))
             total[T.Ramp(0, 1, 4)] = T.Broadcast(T.int32(0), 4)
             for v in T.unroll(vectors):
                 # Adding 1.5 * 2^23 leaves the nearest whole number, halves to even, in the low bits.
@@ -71,11 +70,10 @@ def quantize_kernel(tokens: int, columns: int, group: int, form: str, zero: int,
                 whole[T.Ramp(0, 1, 4)] = T.reinterpret("int32x4", shifted) - T.Broadcast(T.int32(0x4B400000), 4)
                 total[T.Ramp(0, 1, 4)] = total[T.Ramp(0, 1, 4)] + whole[T.Ramp(0, 1, 4)]
                 word: T.int32 = (at * vectors + v) * words
-                if form == SIGNED:
-                    Q[word] = packed(whole[0], whole[1], whole[2], whole[3])
-                if form == MAGNITUDES:
-                    Q[word] = packed(T.abs(whole[0]), T.abs(whole[1]), T.abs(whole[2]), T.abs(whole[3]))
-                    Q[word + 1] = packed(T.shift_right(whole[0], 31), T.shift_right(whole[1], 31), T.shift_right(whole[2], 31), T.shift_right(whole[3], 31))
+                if form == SEVENS:
+                    high = T.meta_var([T.shift_right(whole[i], 7) + (0 if zero else 64) for i in range(4)])
+                    Q[word] = packed(*high)
+                    Q[word + 1] = packed(*[T.bitwise_and(whole[i], 127) for i in range(4)])
                 if form == HALVES:
                     Q[word] = T.bitwise_or(T.bitwise_and(whole[0], 0xFFFF), T.shift_left(whole[2], 16))
                     Q[word + 1] = T.bitwise_or(T.bitwise_and(whole[1], 0xFFFF), T.shift_left(whole[3], 16))

@@ -43,6 +43,40 @@ class QuadLayout(WeightLayout):
         return unit * self.values_per_unit + value // 4 * 16 + word * 4 + value % 4
 
 
+def spread(value, lanes: int):
+    """A scalar as a value of so many lanes."""
+    return value if lanes == 1 else T.Broadcast(value, lanes)
+
+
+def from_half(high, lanes: int):
+    """The float32 of a float16 in the high 16 bits of an int32; what is below does not matter.
+
+    The exponent of a float16, as one of a float32, is 2^112 too small; the sign moves along.
+    """
+    moved = T.bitwise_and(T.shift_right(high, spread(T.int32(3), lanes)), spread(T.int32(-0x70002000), lanes))
+    return T.reinterpret("float32x4" if lanes == 4 else "float32", moved) * spread(exact(2.0**112), lanes)
+
+
+def widened(layout: QuadLayout, word, value: int, lanes: int):
+    """Value number `value` of an int32 of weights as float32, before scaling."""
+    floats = "float32x4" if lanes == 4 else "float32"
+
+    def number(whole):
+        return spread(T.int32(whole), lanes)
+
+    if layout.format == "f32":
+        return T.reinterpret(floats, word)
+    high = T.shift_left(word, number(16 - 16 * value))
+    if layout.format == "bf16":
+        return T.reinterpret(floats, T.bitwise_and(high, number(-65536)))
+    if layout.format == "f16":
+        return from_half(high, lanes)
+    place = value % 4 * 8 + value // 4 * layout.bits
+    if layout.bits == 8:
+        return T.Cast(floats, T.shift_right(T.shift_left(word, number(24 - place)), number(24)))
+    return T.Cast(floats, T.bitwise_and(T.shift_right(word, number(place)), number((1 << layout.bits) - 1)) - number(layout.zero))
+
+
 def load_scales(layout: QuadLayout):
     """Inline (S: uint32 buffer, row, group, scales: local float32x4, i): scales[i] holds the scales of four rows."""
     half = layout.has_scale and np.dtype(layout.weight_format.scale.dtype).itemsize == 2
@@ -50,11 +84,10 @@ def load_scales(layout: QuadLayout):
     @T.inline
     def load(S, row, group, scales, i):
         if half:
-            # Two groups share a word. The exponent of a float16, as one of a float32, is 2^112 too small; the sign moves along.
+            # Two groups share a word.
             words: T.int32x4 = T.reinterpret("int32x4", S[T.Ramp(layout.scale_word(row, group), 1, 4)])
             high: T.int32x4 = T.shift_left(words, T.Broadcast(16 - group % 2 * 16, 4))
-            bits: T.int32x4 = T.bitwise_and(T.shift_right(high, T.Broadcast(3, 4)), T.Broadcast(T.int32(-0x70002000), 4))
-            scales[i] = T.reinterpret("float32x4", bits) * T.Broadcast(exact(2.0**112), 4)
+            scales[i] = from_half(high, 4)
         else:
             scales[i] = T.reinterpret("float32x4", S[T.Ramp(layout.scale_word(row, group), 1, 4)])
 

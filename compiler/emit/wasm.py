@@ -4,6 +4,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..cpu_kernels.cpu_kernel import RELAXED
 from ..cpu_programs import VARIANTS, lower_for_cpu
 from ..pipeline import Lowered
 from ..quantize.format import round_up
@@ -23,8 +24,8 @@ EXPORTS = {True: ["run", "serve", "quit"], False: ["run"]}
 
 @dataclass(frozen=True)
 class WasmTarget:
-    """What `model.json` says of the target. programs: by variant. offsets: by buffer name, of the first Program; its weights, state and
-    logits lie there in all of them."""
+    """What `model.json` says of the target. programs, offsets: one a variant; offsets by buffer name. Weights, state and logits
+    have the same in all."""
 
     programs: list[Program]
     offsets: list[dict[str, int]]
@@ -58,7 +59,7 @@ def emit_modules(target: WasmTarget, folder: Path, dump: Path | None) -> list[di
     (folder / "wasm").mkdir()
     entries = []
     for variant, program, offsets in zip(VARIANTS, target.programs, target.offsets):
-        label = variant.activations
+        label = f"{variant.activations}-relaxed" if variant.simd == RELAXED else variant.activations
         with tempfile.TemporaryDirectory() as place:
             kernels = Path(place) / "kernels.o"
             module = compile_kernels(program.kernels, variant.simd)

@@ -43,12 +43,12 @@ class CpuOperators:
         """The buffers that a product reads of x: x itself, or, in whole numbers, what is made of it on its first use in a form."""
         if self.simd is None or not layout.bits:
             return [x.buffer]
-        form = form_for(layout, self.simd)
+        form = form_for(self.simd)
         names = [f"{x.buffer}.{x.offset}.{form}.g{layout.group}.z{layout.zero}.{part}" for part in ("q", "scales", "sums")][: 3 if layout.zero else 2]
         if names[0] not in step.context.sizes:
             groups = x.rows * layout.groups
             kernel = quantize_kernel(x.rows, x.width, layout.group, form, layout.zero, x.stride, x.offset, rows_per_token)
-            step.context.sizes |= dict(zip(names, (4 * groups * layout.vectors * WORDS[form], 4 * groups, 4 * groups)))
+            step.context.sizes |= dict(zip(names, (4 * groups * layout.vectors * WORDS, 4 * groups, 4 * groups)))
             step.launch(kernel, x.buffer, *names)
         return names
 

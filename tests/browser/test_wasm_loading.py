@@ -6,14 +6,12 @@ import pytest
 
 from tests.fixtures.sites import EnginePage, manifest_of
 from tests.fixtures.wasm_models import MODEL
-from tests.fixtures.worker_hook import hook_workers
+from tests.fixtures.worker_hook import NO_RELAXED_SIMD, hook_workers
 
 PROMPT = [2, *range(265, 285)]
 TOLERANCE = 2e-3  # the project's bound on logits, as in test_random_checkpoints.py
 LOAD = "import('./gemlet.js').then(({{ Engine }}) => Engine.load('models/{name}/', {options}))"
 ISOLATION = ("cross-origin-opener-policy", "cross-origin-embedder-policy")
-# The module that asks for it is the one of 40 bytes (web/src/wasm/features.ts).
-NO_RELAXED_SIMD = "const { validate } = WebAssembly; WebAssembly.validate = (bytes) => bytes.length !== 40 && validate(bytes);"
 NO_MEMORY = "WebAssembly.Memory = class { constructor() { throw new RangeError('could not allocate memory'); } };"
 
 
@@ -78,15 +76,13 @@ def test_a_host_that_sends_another_type_for_modules_is_good_enough(wasm_engine):
     assert len(wasm_engine.tokens(PROMPT, 8)) == 8
 
 
-def test_relaxed_simd_is_taken_for_8_bits_and_asked_for_first(wasm_engine):
-    backend = wasm_engine.load(MODEL, backend="wasm", activations="int8")["backend"]
-    assert (backend["module"]["simd"], backend["module"]["activations"]) == ("relaxed", "int8")
-    assert len(wasm_engine.tokens(PROMPT, 8)) == 8
-    hook_workers(wasm_engine.page, NO_RELAXED_SIMD)
-    failure = fails(wasm_engine, {"backend": "wasm", "activations": "int8"})
-    assert failure["code"] == "bad-request" and 'no module for "int8" with threads that runs in this browser' in failure["message"]
-    wasm_engine.load(MODEL, backend="wasm")
-    assert len(wasm_engine.tokens(PROMPT, 8)) == 8
+def test_relaxed_simd_is_taken_where_it_is(wasm_engine):
+    for expected in ("relaxed", "simd128"):
+        for asked in ({}, {"activations": "int8"}):
+            module = wasm_engine.load(MODEL, backend="wasm", **asked)["backend"]["module"]
+            assert (module["simd"], module["activations"]) == (expected, "int16")
+            assert len(wasm_engine.tokens(PROMPT, 8)) == 8
+        hook_workers(wasm_engine.page, NO_RELAXED_SIMD)
 
 
 def test_what_does_not_fit_is_refused_before_anything_is_downloaded(wasm_engine, wasm_site):

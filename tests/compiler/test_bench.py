@@ -4,9 +4,10 @@ from dataclasses import replace
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
+from bench.bandwidth import read_bandwidths
 from bench.browser import Adapter
 from bench.command import DEFAULTS, choose
-from bench.engines import WEBGPU, engines
+from bench.engines import WASM, WEBGPU, engines
 from bench.measure import Answer, Module, Round
 from bench.processes import MemoryPeak
 from bench.prompts import LONG, SHORT, prompts
@@ -25,8 +26,9 @@ def a_round(load: float = 2000.0, **changes) -> Round:
 
 
 def results(rounds: dict, **changes) -> Results:
-    settings = Settings((6, 200), 3, 2)
-    return Results(settings, Adapter("hardware", "acme one", "156.0"), "x86_64, 2 cores, Linux", rounds, changes.pop("failed", {}), changes.pop("plans", {}))
+    settings = dict.fromkeys(sorted({engine.backend for engine in rounds}), Settings((6, 200), 3, 2))
+    adapter = Adapter("hardware", "acme one", "156.0")
+    return Results(settings, adapter, "x86_64, 2 cores, Linux", rounds, changes.get("failed", {}), {}, {1: 10e9, 2: 16e9}, 2 * 10**9)
 
 
 def cells(text: str, heading: str) -> list[list[str]]:
@@ -77,6 +79,22 @@ def test_the_report_has_every_engine_and_prompt_and_names_the_adapter():
     assert [row[:2] for row in speed[1:]] == [[engine.title, length] for length in ("6", "200") for engine in (gemlet, peer)]
     assert speed[1][2:] == ["0.500", "12.0", "4.00"] and speed[3][2:] == ["4.00", "50.0", "2.67"]
     assert cells(text, "Calls to WebGPU a decoded token")[1] == [gemlet.title, "150", "0", "0", "0", "0", "1.00", "1.00"]
+
+
+def test_gemlet_is_compared_with_the_fastest_other_and_with_the_memory():
+    found = {(engine.name, engine.threads): engine for engine in engines((1, 2)) if engine.backend == WASM}
+    rounds = {engine: [a_round(answers=[Answer(6, [1000.0 / rate, 1000.0 / rate + 1000 / rate], "") for _ in range(2)])]
+              for engine, rate in zip(found.values(), (4.0, 1.0, 2.0, 6.0, 2.0, 1.5))}
+    text = format_results(results(rounds))
+    table = cells(text, "gemlet beside the fastest other engine")
+    assert [row[0] for row in table[1:]] == ["gemlet wasm, 1 thread"] * 2 + ["gemlet wasm, 2 threads"] * 2
+    assert table[1][2:] == ["2.00 (wllama 3.8.1)"] * 2 and table[3][2:] == ["3.00 (transformers.js 4.3.1)"] * 2
+    table = cells(text, "gemlet wasm and the computer")
+    assert table[1] == ["1", "6", "8.00", "10.0", "80 %", "1.00", "1.00"] and table[3] == ["2", "6", "12.0", "16.0", "75 %", "1.50", "1.50"]
+
+
+def test_memory_is_read_at_a_rate_that_can_be():
+    assert 1e9 < read_bandwidths((1,))[1] < 1e13
 
 
 def test_an_engine_that_failed_has_its_reason_and_no_row():
@@ -144,4 +162,4 @@ def test_the_command_line_reads_lists_and_refuses_what_cannot_be_measured(capsys
 
 
 def test_each_kind_of_adapter_has_settings():
-    assert set(DEFAULTS) == {"hardware", "swiftshader"} and all(settings.tokens >= 2 for settings in DEFAULTS.values())
+    assert set(DEFAULTS) == {"hardware", "swiftshader", "processor"} and all(settings.tokens >= 2 for settings in DEFAULTS.values())

@@ -4,7 +4,7 @@ import pytest
 
 from compiler.cpu_kernels.cpu_kernel import RELAXED, SIMD128
 from compiler.cpu_kernels.experts import experts_kernel, weighted_sum_kernel
-from compiler.cpu_kernels.quantize import LARGEST, form_for
+from compiler.cpu_kernels.quantize import form_for
 from compiler.cpu_kernels.route import group_kernel, route_kernel
 from compiler.cpu_kernels.weight_quads import QuadLayout
 from compiler.kernels import experts_twins as twins
@@ -68,9 +68,9 @@ def test_choices_meet_their_experts(format, rows, columns, tokens, length, simd,
     arrays = {"W": transposed(buffers[0]), "S": buffers[-1], "COUNT": count, "LIST": listed, "X": x, "Y": sentinels(tokens * chosen, rows)}
     if simd is not None:
         layout = QuadLayout(experts * products * rows, columns, format)
-        form = form_for(layout, simd)
-        q, scales = groups_of(x, layout.group, LARGEST[form])
-        arrays |= {"X": words_of(q, form), "QSCALES": scales, "QSUMS": -layout.zero * q.sum(axis=2, dtype=np.int32)}
+        form = form_for(simd)
+        q, scales = groups_of(x, layout.group)
+        arrays |= {"X": words_of(q, form, layout.zero), "QSCALES": scales, "QSUMS": -layout.zero * q.sum(axis=2, dtype=np.int32)}
         x = (q * scales[:, :, None].astype(np.float64)).reshape(len(x), -1)[:, :columns]
     kernel = experts_kernel(tokens, experts, chosen, rows, columns, format, gated, simd)
     middle = kernel.items // 3

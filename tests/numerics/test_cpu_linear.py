@@ -4,7 +4,7 @@ import pytest
 
 from compiler.cpu_kernels.cpu_kernel import RELAXED, SIMD128
 from compiler.cpu_kernels.linear import linear_kernel
-from compiler.cpu_kernels.quantize import LARGEST, WORDS, form_for, quantize_kernel
+from compiler.cpu_kernels.quantize import HALVES, SEVENS, WORDS, form_for, quantize_kernel
 from compiler.cpu_kernels.weight_quads import QuadLayout, prepare_kernel
 from compiler.kernels import twins
 from compiler.quantize import FORMATS
@@ -17,20 +17,21 @@ CAP = 30.0
 WHOLE = [name for name in FORMATS if name not in ("f32", "f16", "bf16")]
 
 
-@pytest.mark.parametrize("form", WORDS)
+@pytest.mark.parametrize("form,zero", [(HALVES, 8), (SEVENS, 8), (SEVENS, 0)])
 @pytest.mark.parametrize("columns,group", [(640, 32), (100, 32), (128, 64)])
-def test_quantize(form, columns, group):
+def test_quantize(form, zero, columns, group):
     rng = np.random.default_rng(1)
     x = normal(rng, 3, columns + 8) * np.float32(10) ** rng.integers(-3, 4, (3, 1)).astype(np.float32)
     x[1, :40] = 0
-    kernel = quantize_kernel(3, columns, group, form, 8, columns + 8, 4)
-    q, scales = groups_of(x[:, 4 : 4 + columns], group, LARGEST[form])
-    arrays = {"X": x, "Q": np.zeros(q.size // 4 * WORDS[form], np.int32), "SCALES": np.zeros(scales.size, np.float32), "SUMS": np.zeros(scales.size, np.int32)}
+    kernel = quantize_kernel(3, columns, group, form, zero, columns + 8, 4)
+    q, scales = groups_of(x[:, 4 : 4 + columns], group)
+    arrays = {"X": x, "Q": np.zeros(q.size // 4 * WORDS, np.int32), "SCALES": np.zeros(scales.size, np.float32), "SUMS": np.zeros(scales.size, np.int32)}
     # The very same float32 operations, so bit for bit: relaxed SIMD would fuse a product with a sum, and fall the other way at a tie.
     found = run_cpu_kernel(kernel, arrays, [(0, 2), (2, scales.size)], SIMD128)
-    assert (found["Q"] == words_of(q, form)).all()
+    assert (found["Q"] == words_of(q, form, zero)).all()
     assert (found["SCALES"] == scales.reshape(-1)).all()
-    assert (found["SUMS"] == -8 * q.sum(axis=2).reshape(-1)).all()
+    if zero:
+        assert (found["SUMS"] == -zero * q.sum(axis=2).reshape(-1)).all()
 
 
 def test_prepare():
@@ -39,7 +40,7 @@ def test_prepare():
     assert (found.view(np.uint32) == transposed(data)).all()
 
 
-def run_linear(tokens: int, rows: int, columns: int, format: str, simd: str | None, epilogue: str = "none", length: int | None = None, most: int = 0):
+def run_linear(tokens: int, rows: int, columns: int, format: str, simd: str | None, epilogue: str = "none", length: int | None = None):
     """y, and what the twin makes of the same numbers, with the bound between them."""
     rng = np.random.default_rng(rows * 1000 + columns)
     buffers, weight = encode(normal(rng, (2 if epilogue == "gated" else 1) * rows, columns) / np.float32(columns**0.5), format)
@@ -51,9 +52,9 @@ def run_linear(tokens: int, rows: int, columns: int, format: str, simd: str | No
     if simd is None:
         arrays["X"] = x
     else:
-        form = form_for(layout, simd)
-        q, scales = groups_of(x, layout.group, most or LARGEST[form])
-        arrays |= {"X": words_of(q, form), "QSCALES": scales, "QSUMS": -layout.zero * q.sum(axis=2, dtype=np.int32)}
+        form = form_for(simd)
+        q, scales = groups_of(x, layout.group)
+        arrays |= {"X": words_of(q, form, layout.zero), "QSCALES": scales, "QSUMS": -layout.zero * q.sum(axis=2, dtype=np.int32)}
         x = (q * scales[:, :, None].astype(np.float64)).reshape(tokens, -1)[:, :columns]
     kernel = linear_kernel(tokens, rows, columns, format, simd, epilogue=epilogue, cap=CAP, other_stride=rows + 8, other_offset=8)
     middle = kernel.items // 3

@@ -126,8 +126,14 @@ describe("WasmBackend", () => {
     const trace = () => [...words.subarray(TRACE / 4 + 1, TRACE / 4 + 1 + words[TRACE / 4]!)].map((step) => Object.keys(STEPS)[step]);
     return { backend, words, trace };
   }
+  const WARM_UP = ["prepare", "prefill_64", "tail", "sample", "decode"];
   const SAMPLING = { temperature: 0, top_k: 0, top_p: 1, min_p: 0, seed: 5, stop: [9] };
   const chunk = (...ids: number[]) => ({ ids, blocks: ids.map(() => 0), size: 64 });
+
+  test("runs each step once before any answer, so that the browser compiles it well", async () => {
+    const { trace } = await start();
+    expect(trace()).toEqual(WARM_UP);
+  });
 
   test("runs the steps of an answer in order, with state and tokens in the memory", async () => {
     const { backend, words, trace } = await start();
@@ -137,7 +143,7 @@ describe("WasmBackend", () => {
     const { position, length, seed, tokens } = manifest.state.fields;
     expect([position, length, seed, tokens, tokens + 1].map((field) => words[program.state / 4 + field])).toEqual([3, 2, 5, 10, 11]);
     expect([await backend.sample(), await backend.decode()]).toEqual([{ token: STEPS.sample, finished: false }, { token: STEPS.decode, finished: false }]);
-    expect(trace()).toEqual(["prepare", "prefill_64", "prefill_64", "tail", "sample", "decode"]);
+    expect(trace()).toEqual([...WARM_UP, "prefill_64", "prefill_64", "tail", "sample", "decode"]);
     words[program.state / 4 + manifest.state.fields.finished] = 1;
     expect((await backend.decode()).finished).toBe(true);
   });

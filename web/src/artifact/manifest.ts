@@ -136,7 +136,7 @@ export interface WasmModule {
   /** Whether it works on shared memory, with other threads. */
   threads: boolean;
   simd: "relaxed" | "simd128";
-  activations: "int16" | "int8" | "float";
+  activations: "int16" | "float";
 }
 
 export interface WasmWeight {

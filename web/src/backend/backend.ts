@@ -19,8 +19,7 @@ export type EmbeddingsRequest = "auto" | EmbeddingsPlace;
 export type TuningRequest = "auto" | "off" | { milliseconds: number } | { variant: number };
 
 /** "int8", "float16": on WebGPU also variants that round more than the kernel itself, since they multiply activations as 8-bit integers or as float16.
- * On WebAssembly "int8" is the module that does. "int16": WebAssembly's own, by 16-bit integers, which it takes for "float16", too; WebGPU takes "float"
- * for it. */
+ * "int16": WebAssembly's own, whole numbers of 14 bits, which it takes for these two as well; WebGPU takes "float" for it. */
 export type ActivationsRequest = "float" | "float16" | "int16" | "int8";
 
 export interface KernelsRequest {

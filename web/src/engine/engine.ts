@@ -31,9 +31,9 @@ export interface LoadOptions {
    */
   tuning?: TuningRequest;
   /**
-   * "int8": activations are rounded to 8 bits around products; on WebGPU where a prompt is read, if the GPU multiplies these faster. "float": never.
-   * "float16": to float16, in the same places of WebGPU; WebAssembly takes "int16" for it.
-   * "int16": to 16 bits, which changes logits by about a thousandth; on WebAssembly alone, and its default. WebGPU's is "float".
+   * "int8", "float16": WebGPU rounds activations around the products of a prompt to 8 bits, or to float16, if the GPU multiplies these faster; WebAssembly
+   * takes "int16" for both. "int16": to 14 bits, in integers of 16, which changes logits by about a thousandth; on WebAssembly alone, and its default.
+   * "float": never; WebGPU's default.
    */
   activations?: ActivationsRequest;
   /**

@@ -27,7 +27,7 @@ function backendRows({ name, adapter, reason, threads, module }: EngineInfo["bac
   ];
   if (!module) return rows;
   const simd = module.simd === "relaxed" ? "relaxed SIMD" : "SIMD";
-  const activations = module.activations === "float" ? "float activations" : `activations of ${module.activations === "int8" ? 8 : 16} bits`;
+  const activations = module.activations === "float" ? "float activations" : "activations of 14 bits";
   return [
     ...rows,
     ["Threads", `${threads}: ${module.threads_reason}`],

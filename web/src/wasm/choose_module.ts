@@ -6,7 +6,7 @@ import { GemletError } from "../errors";
 import type { WasmFeatures } from "./features";
 
 export interface ModuleRequest {
-  /** null: "int16", which loses nothing that shows and runs everywhere. */
+  /** All but "float" are "int16", which loses nothing that shows. */
   activations: ActivationsRequest | null;
   /** null: as many as the processor runs at once. */
   threads: number | null;
@@ -27,8 +27,7 @@ export function chooseModule({ modules, stacks }: WasmProgram, request: ModuleRe
     throw new GemletError("no-backend", "this browser's WebAssembly has no SIMD; Chrome and Edge 91, Firefox 89 and Safari 16.4, or newer, have it");
   }
   const { count, reason } = countThreads(request.threads, stacks.threads, features);
-  // There are no float16 numbers here.
-  const activations = request.activations === "float16" ? "int16" : (request.activations ?? "int16");
+  const activations = request.activations === "float" ? "float" : "int16";
   const usable = modules.filter((each) => each.activations === activations && each.threads === count > 1 && (each.simd === "simd128" || features.relaxed));
   const module = usable.find(({ simd }) => simd === "relaxed") ?? usable[0];
   if (!module) {

@@ -80,6 +80,17 @@ export class WasmBackend implements Backend {
     const pool = await Pool.start(others);
     this.need().pool = pool;
     this.run("prepare");
+    this.warmUp();
+  }
+
+  /**
+   * Runs each step once. Browsers compile a function well only when it has run for a while: so that begins now, not in the first answer. What this writes
+   * to caches and state is written anew by a conversation before it is read.
+   */
+  private warmUp(): void {
+    this.start({ temperature: 0, top_k: 0, top_p: 1, min_p: 0, seed: 0, stop: [] });
+    this.need().state.setChunk(0, [0]);
+    for (const step of [`prefill_${this.prefillSizes.at(-1)!}`, "tail", "sample", "decode"]) this.run(step);
   }
 
   start(sampling: Sampling): void {
