@@ -32,7 +32,8 @@ def lower_for_cpu(lowered: Lowered, variant: CpuVariant) -> Program:
     chunk = max(lowered.program.chunks)
     sizes: dict[str, int] = {}
     tables = frozenset(weight.name for weight in weights if weight.is_table)
-    lowering = Context({weight.name: weight.format for weight in weights}, {}, tables, caches, context, sizes, {}, {})
+    roundings = {weight.name: weight.rounding for weight in weights if weight.rounding}
+    lowering = Context({weight.name: weight.format for weight in weights}, roundings, tables, caches, context, sizes, {}, {})
     handover = {f"handover.{name}": width for name, width in model.handover().items()}
     inputs = {"tokens": "state", "state": "state", "caches": tuple(caches),
               "handover": tuple(View(name, (1, width), width) for name, width in handover.items())}

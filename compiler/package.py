@@ -35,12 +35,12 @@ def compile_model(checkpoint: Checkpoint, out: Path, name: str | None, quant: st
         raise GemletError(f"{checkpoint.path}: no weights here, only a configuration; compile needs a checkpoint, or --no-weights for the kernels alone")
     with progress.phase("lowering the model", None, "steps"):
         lowered = lower_model(checkpoint, quant, context, dump)
-        wasm = plan_wasm(lowered) if WASM in targets and not any(weight.rounding for weight in lowered.weights) else None
+        wasm = plan_wasm(lowered) if WASM in targets and all(weight.rounding is None or weight.rounding.one_input for weight in lowered.weights) else None
         tokenizer = tokenizer_json(checkpoint) if weights else None
     fits = wasm is not None and wasm.memory_bytes <= LIMIT
     if targets == (WASM,) and wasm is None:
-        raise GemletError(f"{checkpoint.path}: products of this mobile checkpoint round their activations in fixed steps, which WebAssembly kernels cannot "
-                          "yet; take --targets webgpu")
+        raise GemletError(f"{checkpoint.path}: matrices of this mobile checkpoint that are read together (q, k and v; gate and up) round their input in different steps, "
+                          "which WebAssembly kernels cannot; take --targets webgpu")
     if targets == (WASM,) and not fits:
         raise GemletError(f"{checkpoint.path}: {wasm.memory_bytes} bytes of linear memory, but WebAssembly addresses {LIMIT}; take --targets webgpu, "
                           "a smaller --context or fewer bits (--quant q4)")

@@ -1,8 +1,11 @@
 """Writes a step's keys and values to their cache: K normed and rotated, V normed where the model does so.
 
 Four neighbouring slots of K lie side by side, so that attention finds four keys' values of one dimension in a vector; values lie
-slot after slot. A work item is a KV head of a token: it writes single values of K, since the other lanes are other items'.
+slot after slot. A work item is a KV head of a token, or a quarter of the only token's, so that all threads have some: it writes single values of K,
+since the other lanes are other items'.
 """
+from math import gcd
+
 from tvm.script import tirx as T
 
 from ..kernels.kernel import Parameter, exact, number_name
@@ -13,6 +16,7 @@ from .cpu_kernel import CpuKernel
 from .norm import sum_of_squares
 
 KEY_LANES = 4  # slots of a vector of the K cache
+PARTS = 4  # of a head, for one token
 
 
 def key_vector(slot, head, kv_heads: int, head_size: int):
@@ -28,6 +32,7 @@ def kv_append_kernel(tokens: int, kv_heads: int, head_size: int, stride: int, k_
     G: weight of the K norm; V's norm has none. ring: slot = position mod ring, else slot = position.
     """
     vectors, half = head_size // 4, head_size // 8
+    parts = gcd(PARTS, half) if tokens == 1 else 1
     turn, add_squares = rotate(head_size), sum_of_squares(vectors)
     name = (f"kv_append_m{tokens}_h{kv_heads}_d{head_size}_s{stride}_k{k_offset}_v{v_offset}_n{slots}"
             + (f"_ring{ring}" if ring else "") + ("_knorm" if k_norm else "") + ("_vnorm" if v_norm else "")
@@ -51,8 +56,9 @@ def kv_append_kernel(tokens: int, kv_heads: int, head_size: int, stride: int, k_
         factor = T.alloc_buffer((1,), "float32", scope="local")
         turned = T.alloc_buffer((2,), "float32x4", scope="local")
         for item in T.serial(last - first):
-            m: T.int32 = T.truncdiv(first + item, kv_heads)
-            head: T.int32 = T.truncmod(first + item, kv_heads)
+            part: T.int32 = T.truncmod(first + item, parts)
+            m: T.int32 = T.truncdiv(first + item, parts * kv_heads)
+            head: T.int32 = T.truncmod(T.truncdiv(first + item, parts), kv_heads)
             position: T.int32 = row_position(STATE_WORDS, m)
             slot: T.int32 = slot_of(position, ring)
             k_start: T.int32 = T.truncdiv(m * stride + k_offset, 4) + head * vectors
@@ -61,22 +67,24 @@ def kv_append_kernel(tokens: int, kv_heads: int, head_size: int, stride: int, k_
             factor[0] = T.float32(1)
             if k_norm:
                 inverse_rms(X, k_start, factor)
-            for i in T.serial(half):
+            for step in T.serial(half // parts):
+                i: T.int32 = part * (half // parts) + step
                 low: T.float32x4 = X[k_start + i] * T.Broadcast(factor[0], 4)
                 high: T.float32x4 = X[k_start + half + i] * T.Broadcast(factor[0], 4)
                 if k_norm:
                     low = low * G[i]
                     high = high * G[half + i]
                 turn(TABLE, low, high, i, position, turned)
-                for part in T.unroll(2):
+                for which in T.unroll(2):
                     for lane in T.unroll(4):
-                        K[key + ((part * half + i) * 4 + lane) * KEY_LANES] = T.Shuffle([turned[part]], [lane])
+                        K[key + ((which * half + i) * 4 + lane) * KEY_LANES] = T.Shuffle([turned[which]], [lane])
             factor[0] = T.float32(1)
             if v_norm:
                 inverse_rms(X, v_start, factor)
-            for i in T.serial(vectors):
+            for step in T.serial(vectors // parts):
+                i: T.int32 = part * (vectors // parts) + step
                 V[(slot * kv_heads + head) * vectors + i] = X[v_start + i] * T.Broadcast(factor[0], 4)
 
     present = [(Parameter("X"), True), (Parameter("G"), k_norm), (Parameter("TABLE"), True), (Parameter("STATE_WORDS"), True),
                (Parameter("K", written=True), True), (Parameter("V", written=True), True)]
-    return CpuKernel(name, func, kv_heads, tuple(parameter for parameter, wanted in present if wanted), per_token=True)
+    return CpuKernel(name, func, parts * kv_heads, tuple(parameter for parameter, wanted in present if wanted), per_token=True)

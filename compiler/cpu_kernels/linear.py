@@ -3,19 +3,22 @@ from tvm.script import tirx as T
 
 from ..kernels.kernel import Parameter, ceil_div
 from ..kernels.linear_common import linear_name
+from ..kernels.rounding import Rounding
 from ..state import STATE
 from .cpu_kernel import CpuKernel
 from .epilogue import epilogue_of
 from .product import ITEM_ROWS, Product
+from .rounding import rounded4
 from .weight_quads import QUAD, QuadLayout
 
 
 def linear_kernel(tokens: int, rows: int, columns: int, format: str, simd: str | None, x_stride: int | None = None, x_offset: int = 0,
-                  epilogue: str = "none", cap: float = 0.0, other_stride: int = 0, other_offset: int = 0) -> CpuKernel:
+                  epilogue: str = "none", cap: float = 0.0, other_stride: int = 0, other_offset: int = 0, rounding: Rounding | None = None) -> CpuKernel:
     """Y[M, N] = epilogue(X[M, K] W[N, K]^T). Epilogues as in compiler/kernels/linear_vector.py; `gated`: W has 2 N rows, gate's first.
 
     simd: RELAXED or SIMD128 for whole numbers (parameters X, QSCALES and, where weights have a zero, QSUMS, of `quantize_kernel`);
     None for float32 (parameter X, of which x_stride is a token's and x_offset what lies before its x). E: float32, `other` of `gated_by`.
+    rounding: products round to the output's steps of STEPS (compiler/kernels/rounding.py), whose parts begin at multiples of 4; X has been rounded before.
     N is a multiple of 4. Rows of Y beyond the state's `length` hold values of no meaning.
     """
     products = 2 if epilogue == "gated" else 1
@@ -24,18 +27,20 @@ def linear_kernel(tokens: int, rows: int, columns: int, format: str, simd: str |
     block, quads, sums = product.block, product.quads, product.sums
     finish = epilogue_of(epilogue, cap, quads)
     stride = columns if x_stride is None else x_stride
-    name = linear_name(f"linear_{product.form}", rows, columns, format, epilogue, cap, None, m=tokens, s=stride if simd is None else 0,
+    step_words = rounding.words if rounding else 1
+    name = linear_name(f"linear_{product.form}", rows, columns, format, epilogue, cap, rounding, m=tokens, s=stride if simd is None else 0,
                        o=x_offset, e=other_stride, eo=other_offset)
 
     @T.jit
     def func(w: T.handle("int32"), s: T.handle("uint32"), x: T.handle(product.x_type), qscales: T.handle("float32"), qsums: T.handle("int32"),
-             e: T.handle("float32"), state_words: T.handle("int32"), y: T.handle("float32"), first: T.int32, last: T.int32):
+             steps: T.handle("float32"), e: T.handle("float32"), state_words: T.handle("int32"), y: T.handle("float32"), first: T.int32, last: T.int32):
         T.func_attr({"global_symbol": name, "tirx.noalias": True})
         W = T.decl_buffer((layout.data_units * 4,), "int32", data=w)
         S = T.decl_buffer((max(1, layout.scale_total),), "uint32", data=s)
         X = T.decl_buffer((product.x_size(tokens, stride),), product.x_type, data=x)
         QSCALES = T.decl_buffer((tokens * layout.groups,), "float32", data=qscales)
         QSUMS = T.decl_buffer((tokens * layout.groups,), "int32", data=qsums)
+        STEPS = T.decl_buffer((step_words,), "float32", data=steps)
         E = T.decl_buffer((max(1, tokens * other_stride),), "float32", data=e)
         STATE_WORDS = T.decl_buffer((STATE["tokens"],), "int32", data=state_words)
         Y = T.decl_buffer((tokens * rows,), "float32", data=y)
@@ -48,12 +53,17 @@ def linear_kernel(tokens: int, rows: int, columns: int, format: str, simd: str |
                 for part in T.serial(product.parts):
                     row0: T.int32 = (first + item) * ITEM_ROWS + part * (quads * QUAD)
                     product.reckon(W, S, X, QSCALES, QSUMS, acc, starts, 0, row0, T.min(last, 0))
+                    if rounding is not None:
+                        for t in T.unroll(block):
+                            for i in T.unroll(sums):
+                                row: T.int32 = row0 + i % quads * QUAD + i // quads * rows
+                                acc[t * sums + i] = rounded4(acc[t * sums + i], rounding.output_step(STEPS, row))
                     for t in T.unroll(block):
                         for i in T.unroll(quads):
                             if row0 + i * QUAD < rows:
                                 token: T.int32 = b * block + t
                                 finish(E, token * other_stride + other_offset + row0 + i * QUAD, acc, t * sums + i, Y, token * rows + row0 + i * QUAD)
 
-    others = [Parameter("E")] if epilogue == "gated_by" else []
+    others = [Parameter(key) for key, wanted in (("STEPS", rounding), ("E", epilogue == "gated_by")) if wanted]
     parameters = (*product.parameters(), *others, Parameter("STATE_WORDS"), Parameter("Y", written=True))
     return CpuKernel(name, func, ceil_div(rows, ITEM_ROWS), parameters, multiply_accumulates=tokens * layout.rows * columns)

@@ -1,10 +1,11 @@
-"""RMS norm over rows, alone or with the residual that Gemma adds after it: a work item is a row."""
+"""RMS norm over rows, alone or with the residual that Gemma adds after it: a work item is a row, or a quarter of the only one."""
 from tvm.script import tirx as T
 
 from ..kernels.kernel import Parameter, exact, number_name
 from .cpu_kernel import CpuKernel
 from .mathematics import lane_sum
 
+PARTS = 4  # of the only row: each sums up all of it, which is less than to wait for one thread
 SUMS = 4  # that grow side by side, so that an addition need not wait for the one before it
 
 
@@ -35,6 +36,7 @@ def norm_kernel(rows: int, rows_per_token: int, width: int, eps: float, residual
     `length` are left as they were.
     """
     vectors = width // 4
+    parts = PARTS if rows == 1 and vectors % PARTS == 0 else 1
     add_squares = sum_of_squares(vectors)
     scaled_by_tensor = output_scale == "tensor"
     name = f"norm_m{rows}_t{rows_per_token}_k{width}_{number_name('eps', eps)}" + ("_residual" if residual else "")
@@ -55,7 +57,8 @@ def norm_kernel(rows: int, rows_per_token: int, width: int, eps: float, residual
         Y = T.decl_buffer((rows * vectors,), "float32x4", data=y)
         square = T.alloc_buffer((1,), "float32", scope="local")
         for item in T.serial(last - first):
-            start: T.int32 = (first + item) * vectors
+            start: T.int32 = (first + item) // parts * vectors
+            part: T.int32 = (first + item) % parts * (vectors // parts)
             add_squares(X, start, square)
             # The scale of the input is folded in: c x / sqrt(c^2 mean(x^2) + eps).
             if scaled_by_tensor:
@@ -63,7 +66,8 @@ def norm_kernel(rows: int, rows_per_token: int, width: int, eps: float, residual
             else:
                 after: T.float32 = exact(output_scale)
             factor: T.float32 = exact(input_scale) / T.sqrt(exact(input_scale * input_scale / width) * square[0] + exact(eps))
-            for i in T.serial(vectors):
+            for step in T.serial(vectors // parts):
+                i: T.int32 = part + step
                 value: T.float32x4 = X[start + i] * G[i] * T.Broadcast(factor, 4)
                 if residual:
                     value = value + R[start + i]
@@ -71,4 +75,4 @@ def norm_kernel(rows: int, rows_per_token: int, width: int, eps: float, residual
 
     present = [(Parameter("X"), True), (Parameter("G"), True), (Parameter("R"), residual), (Parameter("C"), scaled_by_tensor),
                (Parameter("Y", written=True), True)]
-    return CpuKernel(name, func, rows_per_token, tuple(parameter for parameter, wanted in present if wanted), per_token=True)
+    return CpuKernel(name, func, parts * rows_per_token, tuple(parameter for parameter, wanted in present if wanted), per_token=True)

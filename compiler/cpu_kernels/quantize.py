@@ -10,7 +10,9 @@ Either way a sum of products over a group is exact.
 from tvm.script import tirx as T
 
 from ..kernels.kernel import Parameter, exact
+from ..kernels.rounding import Rounding
 from .cpu_kernel import RELAXED, CpuKernel
+from .rounding import bounded_steps, nearest
 from .weight_quads import QuadLayout
 
 HALVES, SEVENS = "halves", "sevens"
@@ -23,26 +25,31 @@ def form_for(simd: str) -> str:
     return SEVENS if simd == RELAXED else HALVES
 
 
-def quantize_kernel(tokens: int, columns: int, group: int, form: str, zero: int, stride: int, offset: int, rows_per_token: int = 1) -> CpuKernel:
+def quantize_kernel(tokens: int, columns: int, group: int, form: str, zero: int, stride: int, offset: int, rows_per_token: int = 1,
+                    rounding: Rounding | None = None) -> CpuKernel:
     """Q int32 [M, padded K / 4, words], SCALES float32 [M, groups], SUMS int32 [M, groups] (-zero times the sum of q), of X float32.
 
     Columns beyond K are 0. zero: what the weights store for 0, so that SUMS takes it out again; no SUMS where it is 0.
     stride, offset: values from one row's x to the next, and before the first (multiples of 4). rows_per_token: rows of x, of which M counts all.
+    rounding: q are whole steps, within -128 … 127, of the size that STEPS tells (compiler/kernels/rounding.py) where it is not 0.
     """
     groups, words = -(-columns // group), WORDS
     vectors = group // 4
     ragged = columns % group != 0
-    name = f"quantize_{form}_m{tokens}_k{columns}_g{group}_z{zero}_s{stride}_o{offset}_r{rows_per_token}"
+    step_words = rounding.words if rounding else 1
+    name = f"quantize_{form}_m{tokens}_k{columns}_g{group}_z{zero}_s{stride}_o{offset}_r{rows_per_token}" + (f"_{rounding.name}" if rounding else "")
 
     @T.jit
-    def func(x: T.handle("float32"), q: T.handle("int32"), scales: T.handle("float32"), sums: T.handle("int32"),
+    def func(x: T.handle("float32"), steps: T.handle("float32"), q: T.handle("int32"), scales: T.handle("float32"), sums: T.handle("int32"),
              first: T.int32, last: T.int32):
         T.func_attr({"global_symbol": name, "tirx.noalias": True})
         X = T.decl_buffer((tokens * stride,), "float32", data=x)
+        STEPS = T.decl_buffer((step_words,), "float32", data=steps)
         Q = T.decl_buffer((tokens * groups * vectors * words,), "int32", data=q)
         SCALES = T.decl_buffer((tokens * groups,), "float32", data=scales)
         SUMS = T.decl_buffer((tokens * groups,), "int32", data=sums)
         values = T.alloc_buffer((vectors,), "float32x4", scope="local")
+        counted = T.alloc_buffer((1,), "float32x4", scope="local")
         peak = T.alloc_buffer((4,), "float32", scope="local")
         total = T.alloc_buffer((4,), "int32", scope="local")
         whole = T.alloc_buffer((4,), "int32", scope="local")
@@ -60,14 +67,18 @@ def quantize_kernel(tokens: int, columns: int, group: int, form: str, zero: int,
                     values[v] = X[T.Ramp(start + v * 4, 1, 4)]
                 peak[T.Ramp(0, 1, 4)] = T.max(peak[T.Ramp(0, 1, 4)], T.max(values[v], T.Broadcast(T.float32(0), 4) - values[v]))
             largest: T.float32 = T.max(T.max(peak[0], peak[1]), T.max(peak[2], peak[3]))
-            SCALES[at] = largest * exact(1 / LARGEST)
+            if rounding is not None:
+                SCALES[at] = T.Select(STEPS[1] != T.float32(0), STEPS[1], largest * exact(1 / LARGEST))
+            else:
+                SCALES[at] = largest * exact(1 / LARGEST)
             # In a group of zeros all q are 0, whatever the inverse, as long as it is finite.
             inverse: T.float32 = T.float32(LARGEST) / T.max(largest, exact(2.0**-100))
             total[T.Ramp(0, 1, 4)] = T.Broadcast(T.int32(0), 4)
             for v in T.unroll(vectors):
-                # Adding 1.5 * 2^23 leaves the nearest whole number, halves to even, in the low bits.
-                shifted: T.float32x4 = values[v] * T.Broadcast(inverse, 4) + T.Broadcast(T.float32(12582912), 4)
-                whole[T.Ramp(0, 1, 4)] = T.reinterpret("int32x4", shifted) - T.Broadcast(T.int32(0x4B400000), 4)
+                counted[0] = values[v] * T.Broadcast(inverse, 4)
+                if rounding is not None:
+                    counted[0] = T.Select(STEPS[1] != T.float32(0), bounded_steps(values[v], STEPS[1]), counted[0])
+                whole[T.Ramp(0, 1, 4)] = nearest(counted[0])
                 total[T.Ramp(0, 1, 4)] = total[T.Ramp(0, 1, 4)] + whole[T.Ramp(0, 1, 4)]
                 word: T.int32 = (at * vectors + v) * words
                 if form == SEVENS:
@@ -81,7 +92,8 @@ def quantize_kernel(tokens: int, columns: int, group: int, form: str, zero: int,
                 SUMS[at] = (total[0] + total[1] + total[2] + total[3]) * T.int32(-zero)
 
     written = ("Q", "SCALES", "SUMS") if zero else ("Q", "SCALES")
-    return CpuKernel(name, func, rows_per_token * groups, (Parameter("X"), *(Parameter(key, written=True) for key in written)), per_token=True)
+    steps_of = [Parameter("STEPS")] if rounding else []
+    return CpuKernel(name, func, rows_per_token * groups, (Parameter("X"), *steps_of, *(Parameter(key, written=True) for key in written)), per_token=True)
 
 
 def packed(a, b, c, d):

@@ -11,7 +11,7 @@ HEAD = """\
 typedef int i32;
 typedef __attribute__((address_space(0))) char byte;
 
-static i32 jobs, job, arrived, passed, asleep;
+static i32 jobs, job, arrived, passed, asleep, broken;
 
 #define LOAD(place) __atomic_load_n(&place, __ATOMIC_SEQ_CST)
 #define STORE(place, value) __atomic_store_n(&place, value, __ATOMIC_SEQ_CST)
@@ -30,16 +30,18 @@ static void wake(i32 *place) {
   if (LOAD(asleep)) WAKE(place);
 }
 
-/* Returns when all threads are here. */
-static void barrier(i32 threads) {
+/* Returns when all threads are here. Traps where one has trapped, which will never be here: else the others would wait for ever. */
+static __attribute__((noinline)) void barrier(i32 threads) {
   if (threads == 1) return;
   i32 old = LOAD(passed);
+  if (LOAD(broken)) __builtin_trap();
   if (ADD(arrived, 1) == threads - 1) {
     STORE(arrived, 0);
     ADD(passed, 1);
     wake(&passed);
   } else {
     wait_while(&passed, old);
+    if (LOAD(broken)) __builtin_trap();
   }
 }
 
@@ -75,6 +77,13 @@ void serve(i32 thread, i32 threads) {
   }
 }
 
+/* To be called by a thread whose `serve` has trapped. */
+void abandon(void) {
+  STORE(broken, 1);
+  ADD(passed, 1);
+  wake(&passed);
+}
+
 void quit(void) {
   STORE(job, -1);
   ADD(jobs, 1);
@@ -84,7 +93,7 @@ void quit(void) {
 
 
 def driver(steps: dict[str, list[Launch]], offsets: dict[str, int], threads: bool) -> str:
-    """C text with the exported functions `run` and, for threads, `serve` and `quit` (docs/artifact.md, "WebAssembly").
+    """C text with the exported functions `run` and, for threads, `serve`, `abandon` and `quit` (docs/artifact.md, "WebAssembly").
 
     offsets: bytes from the start of memory, by buffer name. A step's number is its place in `steps`.
     """

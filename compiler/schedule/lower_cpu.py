@@ -9,17 +9,20 @@ from ..cpu_kernels.linear import linear_kernel
 from ..cpu_kernels.norm import norm_kernel
 from ..cpu_kernels.quantize import WORDS, form_for, quantize_kernel
 from ..cpu_kernels.rotate_queries import rotate_queries_kernel
+from ..cpu_kernels.rounding import round_kernel
 from ..cpu_kernels.route import group_kernel, route_kernel
 from ..cpu_kernels.weight_quads import QuadLayout
 from ..errors import GemletError
+from ..kernels.rounding import Rounding
+from ..weights import STEPS
 from .lower_operators import dense, weight_buffers
 from .lower_step import StepLowering, View
 
 # The same shapes give the same kernel object, within a step and between steps.
 (attention_kernel, embed_kernel, experts_kernel, group_kernel, kv_append_kernel, last_row_kernel, linear_kernel, norm_kernel, quantize_kernel,
- rotate_queries_kernel, route_kernel, weighted_sum_kernel) = map(cache, (
+ rotate_queries_kernel, round_kernel, route_kernel, weighted_sum_kernel) = map(cache, (
     attention_kernel, embed_kernel, experts_kernel, group_kernel, kv_append_kernel, last_row_kernel, linear_kernel, norm_kernel, quantize_kernel,
-    rotate_queries_kernel, route_kernel, weighted_sum_kernel))
+    rotate_queries_kernel, round_kernel, route_kernel, weighted_sum_kernel))
 
 
 class CpuOperators:
@@ -39,17 +42,25 @@ class CpuOperators:
         step.launch(kernel, *buffers, step.values[op["tokens"]], out.buffer)
         return out
 
-    def activations(self, step: StepLowering, x: View, layout: QuadLayout, rows_per_token: int = 1) -> list[str]:
-        """The buffers that a product reads of x: x itself, or, in whole numbers, what is made of it on its first use in a form."""
+    def activations(self, step: StepLowering, x: View, layout: QuadLayout, rows_per_token: int = 1, rounding: Rounding | None = None,
+                    steps: str = "") -> list[str]:
+        """The buffers that a product reads of x: x itself, or, in whole numbers or in steps of its own, what is made of it on its first use in a form."""
+        numbers = [steps] if rounding else []
         if self.simd is None or not layout.bits:
-            return [x.buffer]
+            if not rounding:
+                return [x.buffer]
+            name = f"{x.buffer}.{x.offset}.{steps}.rounded"
+            if name not in step.context.sizes:
+                step.context.sizes[name] = 4 * x.rows * x.width
+                step.launch(round_kernel(x.rows, x.width, x.stride, x.offset, rounding), x.buffer, steps, name)
+            return [name]
         form = form_for(self.simd)
-        names = [f"{x.buffer}.{x.offset}.{form}.g{layout.group}.z{layout.zero}.{part}" for part in ("q", "scales", "sums")][: 3 if layout.zero else 2]
+        names = [f"{x.buffer}.{x.offset}.{steps}.{form}.g{layout.group}.z{layout.zero}.{part}" for part in ("q", "scales", "sums")][: 3 if layout.zero else 2]
         if names[0] not in step.context.sizes:
             groups = x.rows * layout.groups
-            kernel = quantize_kernel(x.rows, x.width, layout.group, form, layout.zero, x.stride, x.offset, rows_per_token)
+            kernel = quantize_kernel(x.rows, x.width, layout.group, form, layout.zero, x.stride, x.offset, rows_per_token, rounding)
             step.context.sizes |= dict(zip(names, (4 * groups * layout.vectors * WORDS, 4 * groups, 4 * groups)))
-            step.launch(kernel, x.buffer, *names)
+            step.launch(kernel, x.buffer, *numbers, *names)
         return names
 
     def linear(self, step: StepLowering, op, variable) -> View:
@@ -58,10 +69,13 @@ class CpuOperators:
         other = None if op["other"] is None else step.view(op["other"])
         layout = QuadLayout(int(op["weight"].ty.shape[0]), x.width, format)
         simd = self.simd if layout.bits else None
-        place = (None, 0) if simd else (x.stride, x.offset)
+        rounding = step.context.roundings.get(weight)
+        place = (None, 0) if simd or rounding else (x.stride, x.offset)
         kernel = linear_kernel(x.rows, out.width, x.width, format, simd, *place, op["epilogue"], op["cap"], other.stride if other else 0,
-                               other.offset if other else 0)
-        step.launch(kernel, *buffers, *self.activations(step, x, layout), *([other.buffer] if other else []), "state", out.buffer)
+                               other.offset if other else 0, rounding)
+        steps = f"{weight}{STEPS}"
+        inputs = self.activations(step, x, layout, rounding=rounding, steps=steps if rounding else "")
+        step.launch(kernel, *buffers, *inputs, *([steps] if rounding else []), *([other.buffer] if other else []), "state", out.buffer)
         return out
 
     def norm(self, step: StepLowering, op, variable) -> View:

@@ -14,16 +14,17 @@ LENGTHS = (1, 7, WINDOW - 1, WINDOW, WINDOW + 1, PROMPT, PROMPT + ANSWER)
 SPLITS = ([16, 16, 5], [7, 29, 1], [1, 36])
 
 
-@pytest.fixture(scope="module", params=SHAPES)
+@pytest.fixture(scope="module", params=[*((shape, "webgpu") for shape in SHAPES), ("mobile-e2b", "wasm")], ids=lambda each: "-".join(each))
 def case(request, browser, tmp_path_factory):
     """An engine with the model, the reference, and the tokens that the checkpoint is meant for."""
+    shape, backend = request.param
     folder = tmp_path_factory.mktemp("mobile")
-    tokens = make_mobile(folder / "checkpoint", request.param)
-    add_model(folder / "site", folder / "checkpoint", request.param)
+    tokens = make_mobile(folder / "checkpoint", shape)
+    add_model(folder / "site", folder / "checkpoint", shape, targets=(backend,))
     add_page(folder / "site")
     with serving(folder / "site") as address:
         page = EnginePage(browser, address)
-        page.load(request.param)
+        page.load(shape, backend=backend)
         yield page, mobile_reference(folder / "checkpoint"), tokens
         page.close()
 

@@ -40,12 +40,12 @@ def check(tokens: int, heads: int, size: int, position: int, slots: int, length:
     gain = 1 + normal(rng, size) / 4
     frequencies = rope_frequencies(size, THETA, fraction)
     kernel = kv_append_kernel(tokens, heads, size, x.shape[1], k_offset, v_offset, slots, ring, EPS, k_norm, v_norm)
-    assert (kernel.items, kernel.per_token) == (heads, True)
+    assert kernel.items % heads == 0 and kernel.per_token
     empty = sentinels(slots, heads, size)
     arrays = {"X": x, "G": gain, "TABLE": rope_table(frequencies, context or position + tokens), "STATE_WORDS": state_words(position, length),
               "K": sentinels(slots * width), "V": empty}
-    middle = (length * heads) // 2
-    found = run_cpu_kernel(kernel, arrays, [(middle, length * heads), (0, middle)], simd)
+    middle = (length * kernel.items) // 2
+    found = run_cpu_kernel(kernel, arrays, [(middle, length * kernel.items), (0, middle)], simd)
     keys, values = unpack_key_lanes(found["K"], slots, heads, size), found["V"]
 
     expected_keys, expected_values = twins.kv_append(empty, empty, k, v, position, length, frequencies, ring, EPS,

@@ -6,33 +6,18 @@ from compiler.kernels import twins
 from compiler.kernels.embed import embed_kernel
 from compiler.kernels.linear_matrix import linear_matrix
 from compiler.kernels.linear_vector import MANY_ROWS, linear_vector
-from compiler.kernels.rounding import HIGHEST, LOWEST, Rounding, rounding_table
+from compiler.kernels.rounding import Rounding, rounding_table
 from compiler.kernels.vector_input import VectorInput
 from tests.fixtures import tolerances
 from tests.fixtures.kernel_inputs import SENTINEL, assert_within, encode, normal, pack_vectors, sentinels, state_words
+from tests.fixtures.whole_steps import CAP, bound_of, near_whole_steps, steps_by_row
 
 EPS = 1e-6
 
 
-def near_whole_steps(rng: np.random.Generator, step: float, *shape: int) -> np.ndarray:
-    """float32 values that lie within 0.4 steps of a whole number of steps, some of them beyond what is kept.
-
-    So no rounding of float32 moves a value over an edge: it is off by 150 x 2^-22 steps at most.
-    """
-    return ((rng.integers(LOWEST - 20, HIGHEST + 20, shape) + rng.uniform(-0.4, 0.4, shape)) * (step or 0.1)).astype(np.float32)
-
-
-def steps_by_row(first_rows: list[int], steps: list[tuple[float, float]], rows: int) -> tuple[np.ndarray, np.ndarray]:
-    """Input and output step of each row, float64 [rows], as float32 holds them."""
-    counts = np.diff([*first_rows, rows])
-    pairs = np.repeat(np.array(steps, np.float32), counts, axis=0).astype(np.float64)
-    return pairs[:, 0], pairs[:, 1]
-
-
 def check(gpu, tokens: int, rows: int, columns: int, format: str, first_rows: list[int], steps: list[tuple[float, float]],
           norm: bool = False, epilogue: str = "none") -> None:
-    """One product, all of whose inputs round alike (tokens 1: the vector kernel). Its outputs are bounded by their own
-    error and, where they are rounded, may be a step off only where the twin lies at an edge within that error."""
+    """One product (tokens 1: the vector kernel)."""
     rng = np.random.default_rng(rows)
     held_rows = (2 if epilogue == "gated" else 1) * rows
     buffers, weight = encode(normal(rng, held_rows, columns) / np.float32(columns**0.5), format)
@@ -49,11 +34,11 @@ def check(gpu, tokens: int, rows: int, columns: int, format: str, first_rows: li
         scale = np.sqrt((x.astype(np.float64) ** 2).mean() + EPS) * np.sqrt((wanted.astype(np.float64) ** 2).mean())
         gain = (gain * scale).astype(np.float32)
     if tokens == 1:
-        kernel = linear_vector(rows, columns, format, VectorInput(norm=EPS if norm else None), epilogue, 30.0, rounding)
+        kernel = linear_vector(rows, columns, format, VectorInput(norm=EPS if norm else None), epilogue, CAP, rounding)
         vectors = pack_vectors([gain] if norm else [], [*([0.0] if gated_by else []), *table])
         arrays = [*buffers, x, vectors, *([other] if gated_by else [])]
     else:
-        kernel = linear_matrix(tokens, rows, columns, format, epilogue=epilogue, cap=30.0, rounding=rounding,
+        kernel = linear_matrix(tokens, rows, columns, format, epilogue=epilogue, cap=CAP, rounding=rounding,
                                other_stride=rows if gated_by else 0)
         arrays = [*buffers, table, x, *([other, np.zeros(1, np.int32)] if gated_by else []), state_words(length=tokens)]
     y = gpu.run(kernel, *arrays, sentinels(tokens * rows + 8))[-1]
@@ -61,22 +46,8 @@ def check(gpu, tokens: int, rows: int, columns: int, format: str, first_rows: li
 
     inputs, outputs = steps_by_row(first_rows, steps, held_rows)
     normed = twins.rms_norm(x, EPS) * gain if norm else x.astype(np.float64)
-    magnitude = np.abs(twins.round_to(normed, inputs.max())) + inputs.max()
-    error = tolerances.product(magnitude, weight)
-    product = np.stack([twins.round_to(normed, step) @ row for row, step in zip(weight.astype(np.float64), inputs)], axis=1)
-    counted = product / np.where(outputs == 0, 1, outputs)
-    at_edge = (outputs > 0) & (np.abs(counted - np.floor(counted) - 0.5) * outputs <= error) & (np.abs(counted) < 130)
-    bound = np.where(outputs == 0, error, np.where(at_edge, outputs, 0) + 4 * tolerances.U * np.abs(product))
-    kept = twins.round_to(product, outputs)
-    if epilogue == "gated":
-        (a, b), (error_a, error_b) = np.split(kept, 2, axis=1), np.split(bound, 2, axis=1)
-        bound = np.abs(b) * tolerances.gelu(a, error_a) + np.abs(twins.gelu(a)) * (error_b + tolerances.U * np.abs(b)) + 1.13 * error_a * error_b
-    elif epilogue == "gated_by":
-        bound = np.abs(other) * (tolerances.gelu(kept, bound) + tolerances.U * np.abs(kept))
-    elif epilogue == "softcap":
-        bound = tolerances.softcap(kept, bound, 30.0)
-    expected = twins.linear(x, weight, gain if norm else None, EPS, epilogue, 30.0, other, inputs, outputs)
-    assert at_edge.mean() < 0.05
+    bound = bound_of(normed, weight, inputs, outputs, epilogue, other)
+    expected = twins.linear(x, weight, gain if norm else None, EPS, epilogue, CAP, other, inputs, outputs)
     assert_within(y[: tokens * rows].reshape(tokens, rows), expected, bound)
 
 
