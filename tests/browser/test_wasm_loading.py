@@ -12,6 +12,19 @@ PROMPT = [2, *range(265, 285)]
 TOLERANCE = 2e-3  # the project's bound on logits, as in test_random_checkpoints.py
 LOAD = "import('./gemlet.js').then(({{ Engine }}) => Engine.load('models/{name}/', {options}))"
 ISOLATION = ("cross-origin-opener-policy", "cross-origin-embedder-policy")
+# In the engine's worker: the threads that it starts trap as soon as they serve.
+TRAPPING_THREADS = """
+const trap = `const { Instance } = WebAssembly;
+  WebAssembly.Instance = function (module, imports) {
+    return { exports: { ...new Instance(module, imports).exports, serve() { throw new WebAssembly.RuntimeError("unreachable"); } } };
+  };`;
+const file = (script) => URL.createObjectURL(new Blob([script], { type: "text/javascript" }));
+globalThis.Worker = class extends Worker {
+  constructor(address, options) {
+    super(file(`import "${file(trap)}"; import "${address}";`), options);
+  }
+};
+"""
 NO_MEMORY = "WebAssembly.Memory = class { constructor() { throw new RangeError('could not allocate memory'); } };"
 
 
@@ -36,7 +49,7 @@ def test_the_same_answer_with_every_number_of_threads(wasm_engine):
     for threads in (None, 1, 2, 3, 4):
         backend = wasm_engine.load(MODEL, backend="wasm", **({} if threads is None else {"threads": threads}))["backend"]
         assert backend["threads"] == threads or (threads is None and backend["threads"] <= processors)
-        assert (backend["module"]["simd"], backend["module"]["activations"]) == ("simd128", "int16")
+        assert (backend["module"]["simd"], backend["module"]["activations"]) == ("relaxed", "int16")
         assert ("threads" in backend["module"]["file"]) == (backend["threads"] > 1)
         assert len(wasm_engine.page.workers) >= backend["threads"]
         answers.append((wasm_engine.tokens(PROMPT, 24), wasm_engine.logits(PROMPT)))
@@ -83,6 +96,13 @@ def test_relaxed_simd_is_taken_where_it_is(wasm_engine):
             assert (module["simd"], module["activations"]) == (expected, "int16")
             assert len(wasm_engine.tokens(PROMPT, 8)) == 8
         hook_workers(wasm_engine.page, NO_RELAXED_SIMD)
+
+
+def test_a_thread_that_traps_is_an_error_and_nobody_waits_for_it(wasm_engine):
+    hook_workers(wasm_engine.page, TRAPPING_THREADS)
+    failure = fails(wasm_engine, {"backend": "wasm", "threads": 2})
+    assert failure["code"] == "worker-failed"
+    assert 'the step "prepare" of wasm/int16-relaxed-threads.wasm broke off' in failure["message"] and "load the model again" in failure["message"]
 
 
 def test_what_does_not_fit_is_refused_before_anything_is_downloaded(wasm_engine, wasm_site):

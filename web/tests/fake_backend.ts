@@ -2,6 +2,8 @@
 
 import type { Chunk } from "../src/generate/chunks";
 import type { Backend, Drawn, Sampling } from "../src/backend/backend";
+import { KeptTokens } from "../src/generate/kept_tokens";
+import type { Manifest } from "../src/artifact/manifest";
 
 export class FakeBackend implements Backend {
   readonly info = { name: "webgpu" as const, reason: "a test", adapter: "none", per_layer_embeddings: null, kernels: null, threads: null, module: null };
@@ -11,7 +13,11 @@ export class FakeBackend implements Backend {
   readonly parts = { total: 0, unit: "kernels" } as const;
   /** Every call, in order: "start", "prefill 3/4", "sample", "decode", "logits". */
   readonly calls: string[] = [];
+  /** Each request's prompt as a model would see it: what the caches held of it, and the chunks. */
   readonly prompts: number[][] = [];
+  /** Tokens whose keys and values the caches hold. */
+  private held: number[] = [];
+  private newest = 0;
   sampling: Sampling | undefined;
   /** Steps that were queued and have not resolved. */
   flying = 0;
@@ -19,12 +25,14 @@ export class FakeBackend implements Backend {
   /** Rejects the draw of this number, with `failure`. */
   failAt = Infinity;
   failure: Error = new Error("the GPU is gone");
+  readonly kept: KeptTokens;
   private drawn = 0;
 
   constructor(
     private readonly script: readonly number[],
-    { prefillSizes = [4, 16], mostInFlight = Infinity } = {},
+    { prefillSizes = [4, 16], mostInFlight = Infinity, window = 512 } = {},
   ) {
+    this.kept = new KeptTokens({ facts: { sliding_window: window }, prefill: [...prefillSizes] } as unknown as Manifest);
     this.prefillSizes = prefillSizes;
     this.mostInFlight = mostInFlight;
   }
@@ -33,16 +41,18 @@ export class FakeBackend implements Backend {
   async prepare(): Promise<void> {}
   async complete(): Promise<void> {}
 
-  start(sampling: Sampling): void {
-    this.calls.push("start");
+  start(sampling: Sampling, position: number): void {
+    this.calls.push(position === 0 ? "start" : `start ${position}`);
     this.sampling = sampling;
-    this.prompts.push([]);
+    this.held = this.held.slice(0, position);
+    this.prompts.push([...this.held]);
     this.drawn = 0;
   }
 
   async prefill({ ids, size }: Chunk): Promise<void> {
     this.calls.push(`prefill ${ids.length}/${size}`);
     this.prompts.at(-1)!.push(...ids);
+    this.held.push(...ids);
   }
 
   sample(): Promise<Drawn> {
@@ -52,6 +62,7 @@ export class FakeBackend implements Backend {
 
   decode(): Promise<Drawn> {
     this.calls.push("decode");
+    this.held.push(this.newest);
     return this.draw();
   }
 
@@ -66,12 +77,12 @@ export class FakeBackend implements Backend {
 
   private async draw(): Promise<Drawn> {
     const number = this.drawn++;
+    const token = (this.newest = this.script[number % this.script.length]!);
     this.mostFlying = Math.max(this.mostFlying, ++this.flying);
     await new Promise((resolve) => setTimeout(resolve, 1));
     this.flying -= 1;
     if (number >= this.failAt) throw this.failure;
     const stops = this.sampling!.stop;
-    const token = this.script[number % this.script.length]!;
     const finished = this.script.slice(0, number + 1).some((each) => stops.includes(each));
     return { token, finished };
   }

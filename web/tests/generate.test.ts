@@ -5,6 +5,7 @@ import { FakeBackend } from "./fake_backend";
 
 const letters = (ids: readonly number[]): string => ids.map((id) => String.fromCharCode(97 + id)).join("");
 const STOP = 25;
+const ROOM = { context: 1000, overflow: "error" } as const;
 const SAMPLING = { temperature: 0, top_k: 0, top_p: 1, min_p: 0, seed: 0, stop: [STOP] };
 
 /** These backends, each when the one before it has failed. */
@@ -20,14 +21,14 @@ function oneAfterTheOther(first: FakeBackend, ...others: FakeBackend[]): Backend
 }
 
 /** Generates from the recital of `script`; gives the outcome, the text, the tokens, and the backend. */
-async function run(script: number[], change: Partial<Generation> & { onToken?: (count: number) => void } = {}) {
-  const backend = new FakeBackend(script);
+async function run(script: number[], change: Partial<Generation> & { onToken?: (count: number) => void } = {}, backend = new FakeBackend(script)) {
   const tokens: number[] = [];
   let text = "";
   const generation: Generation = {
     ids: [1, 2, 3],
     sampling: SAMPLING,
     maxTokens: 100,
+    ...ROOM,
     stopStrings: [],
     signal: new AbortController().signal,
     stepsInFlight: 4,
@@ -106,6 +107,42 @@ describe("generate", () => {
     expect((await run([0, 1, 2], { stopStrings: ["cz"], maxTokens: 3 })).text).toBe("abc");
   });
 
+  test("computes of a second prompt only what the caches do not hold", async () => {
+    const first = await run([7, 8, 9, STOP]);
+    const second = await run([0, STOP], { ids: [1, 2, 3, 7, 8, 9, 4, 5] }, first.backend);
+    expect(second.backend.calls.filter((call) => call.startsWith("start") || call.startsWith("prefill"))).toEqual(["start", "prefill 3/4", "start 6", "prefill 2/4"]);
+    expect([first.outcome.cachedTokens, second.outcome.cachedTokens]).toEqual([0, 6]);
+    const third = await run([0, STOP], { ids: [1, 2, 9] }, first.backend);
+    expect([third.outcome.cachedTokens, third.backend.prompts.at(-1)]).toEqual([2, [1, 2, 9]]);
+  });
+
+  test("knows what the caches hold after an answer that was cut short", async () => {
+    const aborter = new AbortController();
+    const { backend } = await run([0, 1, 2, 3], { stepsInFlight: 1, signal: aborter.signal, onToken: (count) => count === 2 && aborter.abort() });
+    // Token 0 was written to draw 1, and 1 to draw what came after the abort, 2.
+    expect(backend.kept.shared([1, 2, 3, 0, 1, 2, 3])).toBe(5);
+  });
+
+  test("relies on nothing after a failure", async () => {
+    const backend = new FakeBackend([0, 1, 2]);
+    backend.failAt = 2;
+    await expect(run([0], {}, backend)).rejects.toThrow("the GPU is gone");
+    expect(backend.kept.shared([1, 2, 3, 0])).toBe(0);
+  });
+
+  test("ends where the context is full", async () => {
+    const { outcome, tokens } = await run([0, 1], { context: 8 });
+    expect([outcome.finishReason, tokens.length]).toEqual(["length", 5]);
+  });
+
+  test("goes on behind the newest half of the context where it may shift", async () => {
+    const { outcome, tokens, backend } = await run([0, 1, 2, 3, 4, 5, 6], { context: 8, overflow: "shift", maxTokens: 9, stepsInFlight: 1, ids: [9, 8, 7] });
+    expect([outcome.finishReason, tokens.length]).toEqual(["length", 9]);
+    // Of 9 8 7 0 1 2 3 4 stay the first and the newest three.
+    expect(backend.prompts.slice(0, 2)).toEqual([[9, 8, 7], [9, 2, 3, 4]]);
+    expect(backend.calls).toContain("start 1");
+  });
+
   test("stops when the signal fires, shows no surplus, and leaves nothing in flight", async () => {
     const aborter = new AbortController();
     const { outcome, tokens, backend } = await run([0, 1, 2], {
@@ -127,13 +164,13 @@ describe("generate", () => {
     backend.failAt = 2;
     const sampling = { temperature: 0, top_k: 0, top_p: 1, min_p: 0, seed: 0, stop: [] };
     const signal = new AbortController().signal;
-    const answer = generate(oneAfterTheOther(backend), letters, { ids: [1], sampling, maxTokens: 9, stopStrings: [], signal, stepsInFlight: 4 }, () => undefined);
+    const answer = generate(oneAfterTheOther(backend), letters, { ids: [1], sampling, maxTokens: 9, stopStrings: [], signal, stepsInFlight: 4, ...ROOM }, () => undefined);
     await expect(answer).rejects.toThrow("the GPU is gone");
   });
 
   test("keeps no more in flight than the backend allows, so that none runs for nothing", async () => {
     const backend = new FakeBackend([0, 1, 2, STOP], { mostInFlight: 1 });
-    const generation = { ids: [1, 2, 3], sampling: SAMPLING, maxTokens: 9, stopStrings: [], signal: new AbortController().signal, stepsInFlight: 4 };
+    const generation = { ids: [1, 2, 3], sampling: SAMPLING, maxTokens: 9, stopStrings: [], signal: new AbortController().signal, stepsInFlight: 4, ...ROOM };
     expect(await generate(oneAfterTheOther(backend), letters, generation, () => undefined)).toMatchObject({ finishReason: "stop", completionTokens: 4 });
     expect([backend.mostFlying, backend.calls.filter((call) => call === "decode").length]).toEqual([1, 3]);
   });
@@ -144,7 +181,7 @@ describe("generate", () => {
     first.failAt = 3;
     const tokens: number[] = [];
     let text = "";
-    const generation = { ids: [1, 2], sampling: SAMPLING, maxTokens: 9, stopStrings: ["ce"], signal: new AbortController().signal, stepsInFlight: 4 };
+    const generation = { ids: [1, 2], sampling: SAMPLING, maxTokens: 9, stopStrings: ["ce"], signal: new AbortController().signal, stepsInFlight: 4, ...ROOM };
     const outcome = await generate(oneAfterTheOther(first, second), letters, generation, (token, piece) => {
       if (token !== null) tokens.push(token);
       text += piece;
@@ -159,7 +196,7 @@ describe("generate", () => {
   test("draws no more than max_tokens from two backends together", async () => {
     const [first, second] = [new FakeBackend([0]), new FakeBackend([1])];
     first.failAt = 2;
-    const generation = { ids: [1], sampling: SAMPLING, maxTokens: 5, stopStrings: [], signal: new AbortController().signal, stepsInFlight: 4 };
+    const generation = { ids: [1], sampling: SAMPLING, maxTokens: 5, stopStrings: [], signal: new AbortController().signal, stepsInFlight: 4, ...ROOM };
     const outcome = await generate(oneAfterTheOther(first, second), letters, generation, () => undefined);
     expect(outcome).toMatchObject({ finishReason: "length", completionTokens: 5 });
     expect(second.calls.filter((call) => call === "decode").length).toBe(2);
@@ -176,7 +213,7 @@ describe("generate", () => {
         return new Promise(() => undefined);
       },
     };
-    const generation = { ids: [1], sampling: SAMPLING, maxTokens: 5, stopStrings: [], signal: aborter.signal, stepsInFlight: 4 };
+    const generation = { ids: [1], sampling: SAMPLING, maxTokens: 5, stopStrings: [], signal: aborter.signal, stepsInFlight: 4, ...ROOM };
     expect(await generate(backends, letters, generation, () => undefined)).toMatchObject({ finishReason: "abort", completionTokens: 2 });
   });
 });

@@ -137,7 +137,7 @@ describe("WasmBackend", () => {
 
   test("runs the steps of an answer in order, with state and tokens in the memory", async () => {
     const { backend, words, trace } = await start();
-    backend.start(SAMPLING);
+    backend.start(SAMPLING, 0);
     await backend.prefill(chunk(7, 8, 9));
     await backend.prefill(chunk(10, 11));
     const { position, length, seed, tokens } = manifest.state.fields;
@@ -161,7 +161,7 @@ describe("WasmBackend", () => {
 
   test("lets messages in between steps", async () => {
     const { backend } = await start();
-    backend.start(SAMPLING);
+    backend.start(SAMPLING, 0);
     const { port1, port2 } = new MessageChannel();
     const heard: string[] = [];
     port2.onmessage = ({ data }) => heard.push(data);
@@ -185,7 +185,7 @@ describe("WasmBackend", () => {
 
   test("rejects what is under way, and all that comes later, once it is unloaded", async () => {
     const { backend } = await start();
-    backend.start(SAMPLING);
+    backend.start(SAMPLING, 0);
     const pending = backend.sample();
     await backend.unload();
     await expect(pending).rejects.toMatchObject({ code: "unloaded" });

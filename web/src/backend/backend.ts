@@ -3,6 +3,7 @@
 import type { Manifest } from "../artifact/manifest";
 import type { ShardSink } from "../artifact/shards";
 import type { Chunk } from "../generate/chunks";
+import type { KeptTokens } from "../generate/kept_tokens";
 
 export type BackendName = "webgpu" | "wasm";
 
@@ -102,6 +103,8 @@ export interface Backend {
   readonly prefillSizes: readonly number[];
   /** Most steps that may be under way at once: one where a surplus step would cost what a step costs. */
   readonly mostInFlight: number;
+  /** What the caches hold, as whoever queues steps keeps account of it. */
+  readonly kept: KeptTokens;
   /** What `prepare` makes ready. */
   readonly parts: { total: number; unit: "kernels" | "files" };
   /**
@@ -116,8 +119,8 @@ export interface Backend {
    * request says otherwise; WebAssembly orders the weights' words as its kernels read them.
    */
   complete(): Promise<void>;
-  /** Forgets the conversation: position 0. */
-  start(sampling: Sampling): void;
+  /** Begins an answer; `position`: tokens whose KV counts, and stays. The next chunk follows them. */
+  start(sampling: Sampling, position: number): void;
   /** Queues one chunk, of one of `prefillSizes`, from the current position on; resolves when it has run. */
   prefill(chunk: Chunk): Promise<void>;
   /** Queues `tail` and `sample`; resolves with the first token. */

@@ -22,6 +22,7 @@ const SAMPLING_CHECKS: Record<keyof SamplingParams, Check> = {
     (value) =>
       isText(value) || (Array.isArray(value) && value.length > 0 && value.length <= MAX_STOP_STRINGS && value.every(isText)),
   ),
+  overflow: check('"error" or "shift"', (value) => value === "error" || value === "shift"),
   ignore_eos: flag,
   return_token_ids: flag,
   stream: flag,

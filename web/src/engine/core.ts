@@ -5,6 +5,8 @@ import type { Backend, BackendInfo, Sampling } from "../backend/backend";
 import { GemletError } from "../errors";
 import { cutPrompt } from "../generate/chunks";
 import { generate, type OnToken, type Outcome } from "../generate/generate";
+import { shifted } from "../generate/overflow";
+import { fitMessages } from "../text/fit_messages";
 import { BackendSlot } from "./backend_slot";
 import { checkTokenIds } from "./check_params";
 import type { Model } from "./load";
@@ -63,9 +65,13 @@ export class Core {
     if (ids.length > manifest.context) throw overflow(ids.length, manifest);
     const compute = async (backend: Backend): Promise<Float32Array<ArrayBuffer>> => {
       const cut = cutPrompt(ids, backend.prefillSizes, chunks, blocks);
-      backend.start(GREEDY);
+      backend.start(GREEDY, 0);
+      backend.kept.begin(0);
       for (const chunk of cut) await backend.prefill(chunk);
-      return backend.logits();
+      const logits = await backend.logits();
+      // Tokens of images are not what their ids tell.
+      if (!blocks) backend.kept.hold(ids, ids.length);
+      return logits;
     };
     return this.enqueue(async () => {
       const backend = await this.slot.current();
@@ -85,14 +91,14 @@ export class Core {
   ): Promise<Outcome> {
     const { manifest, tokenizer } = this.model;
     const ids = this.promptIds(request);
-    const room = manifest.context - ids.length;
-    if (room < 1) throw overflow(ids.length, manifest);
     const { params } = request;
     onAccepted(ids.length);
     const generation = {
       ids,
       sampling: samplingOf(params, manifest),
-      maxTokens: Math.min(params.max_tokens ?? room, room),
+      maxTokens: params.max_tokens ?? Infinity,
+      context: manifest.context,
+      overflow: params.overflow ?? "error",
       stopStrings: typeof params.stop === "string" ? [params.stop] : (params.stop ?? []),
       signal,
       stepsInFlight: this.stepsInFlight,
@@ -111,14 +117,21 @@ export class Core {
     if (model !== undefined && model !== manifest.name) {
       throw new GemletError("bad-request", `model: the loaded model is "${manifest.name}", found "${model}"`);
     }
+    const fits = (count: number): boolean => count < manifest.context;
+    const shifts = request.params.overflow === "shift";
     if (request.kind === "chat") {
-      if (chat) return chat.encode(request.params);
+      if (chat) return this.fitted(fitMessages(request.params, (each) => chat.encode(each), shifts ? fits : () => true), fits);
       throw new GemletError("bad-request", `messages: ${manifest.title} is a base model without a chat template; use completions`);
     }
     const { prompt } = request.params;
     const ids = typeof prompt === "string" ? tokenizer.withBos(tokenizer.encode(prompt)) : prompt;
     checkTokenIds(ids, vocabularySize(manifest));
-    return ids;
+    return this.fitted(shifts && !fits(ids.length) ? shifted(ids, manifest.context) : ids, fits);
+  }
+
+  private fitted(ids: number[], fits: (count: number) => boolean): number[] {
+    if (fits(ids.length)) return ids;
+    throw overflow(ids.length, this.model.manifest);
   }
 
   private enqueue<T>(work: () => Promise<T>): Promise<T> {
@@ -143,6 +156,6 @@ function overflow(length: number, manifest: Manifest): GemletError {
   return new GemletError(
     "context-overflow",
     `the prompt has ${length} tokens, but the context holds ${manifest.context} for prompt and answer together; ` +
-      "shorten the prompt, or compile the model with a larger context",
+      "shorten the prompt, compile the model with a larger context, or let its beginning be forgotten with overflow: \"shift\"",
   );
 }

@@ -21,6 +21,13 @@ export interface SamplingParams {
   seed?: number;
   /** Text that ends the answer and is not part of it. */
   stop?: string | string[];
+  /**
+   * What happens where prompt and answer do not fit the model's context. "error", the default: a prompt that is too long is refused, and an answer ends with
+   * finish_reason "length". "shift": the beginning is forgotten. Of a conversation the oldest messages behind the system's, a message of the user's with what
+   * followed it at a time; of a text, and of an answer while it is written, all but the first token and the newest half of the context, which is read again.
+   * What was forgotten the model does not know, and it takes longer.
+   */
+  overflow?: "error" | "shift";
   /** Goes on after the model's stop tokens. */
   ignore_eos?: boolean;
   /** Adds `token_ids` to each choice: all that were drawn, a final stop token too. */
@@ -45,6 +52,8 @@ export interface Usage {
   prompt_tokens: number;
   completion_tokens: number;
   total_tokens: number;
+  /** `cached_tokens`: of the prompt's, those that the engine still held from an earlier request and did not compute. */
+  prompt_tokens_details: { cached_tokens: number };
   gemlet: { prefill_tokens_per_second: number; decode_tokens_per_second: number; time_to_first_token_ms: number };
 }
 

@@ -60,6 +60,7 @@ export function usageOf(promptTokens: number, outcome: Outcome): Usage {
     prompt_tokens: promptTokens,
     completion_tokens: outcome.completionTokens,
     total_tokens: promptTokens + outcome.completionTokens,
+    prompt_tokens_details: { cached_tokens: outcome.cachedTokens },
     gemlet: {
       prefill_tokens_per_second: outcome.prefillTokensPerSecond,
       decode_tokens_per_second: outcome.decodeTokensPerSecond,

@@ -4,6 +4,7 @@ import type { Backend, Drawn } from "../backend/backend";
 import { Detokenizer } from "../text/detokenizer";
 import { StopStrings } from "../text/stop_strings";
 import { type Drawing, drawTokens } from "./draw";
+import { type Overflow, shifted } from "./overflow";
 
 /**
  * Steps that may be under way at once, so that the GPU has work while the CPU looks at what came out. A stop is seen when its token arrives:
@@ -14,6 +15,9 @@ export const STEPS_IN_FLIGHT = 4;
 export interface Generation extends Drawing {
   ids: readonly number[];
   maxTokens: number;
+  /** Most tokens of prompt and answer together. */
+  context: number;
+  overflow: Overflow;
   stopStrings: readonly string[];
 }
 
@@ -29,6 +33,8 @@ export type FinishReason = "stop" | "length" | "abort";
 export interface Outcome {
   finishReason: FinishReason;
   completionTokens: number;
+  /** Of the prompt's tokens, those that were not computed, since the KV caches held them from an earlier request. */
+  cachedTokens: number;
   timeToFirstTokenMs: number;
   prefillTokensPerSecond: number;
   decodeTokensPerSecond: number;
@@ -38,8 +44,9 @@ export interface Outcome {
 export type OnToken = (token: number | null, text: string) => void;
 
 /**
- * Generates from an empty KV cache. Where a backend fails and another takes its place, that one reads the prompt and what has been drawn so far, and the
- * answer goes on: which token is drawn follows from seed and position. Whatever ends it, nothing is left under way in a backend.
+ * Generates an answer. Where the context is full it ends or, with `overflow: "shift"`, goes on behind the newest half of it. Where a backend fails and another
+ * takes its place, that one reads the prompt and what has been drawn so far, and the answer goes on: which token is drawn follows from seed and position.
+ * Whatever ends it, nothing is left under way in a backend.
  * Throws GemletError "device-lost" or "gpu-error".
  */
 export async function generate(
@@ -48,10 +55,12 @@ export async function generate(
   generation: Generation,
   onToken: OnToken,
 ): Promise<Outcome> {
-  const { ids, maxTokens, signal } = generation;
+  const { maxTokens, context, signal } = generation;
   const detokenizer = new Detokenizer(decode);
   const stops = new StopStrings(generation.stopStrings);
   const tokens: number[] = [];
+  let ids = [...generation.ids];
+  let cachedTokens: number | undefined;
   const started = performance.now();
   let firstAt = started;
   let newestAt = started;
@@ -61,11 +70,12 @@ export async function generate(
     newestAt = performance.now();
     if (tokens.length === 0) firstAt = newestAt;
     tokens.push(token);
+    ids.push(token);
     // The text of a stop token is not part of the answer.
     const { text, stopped } = finished ? { text: "", stopped: false } : stops.push(detokenizer.push(token));
     onToken(token, text);
     if (finished || stopped) finishReason = "stop";
-    else if (tokens.length === maxTokens) finishReason = "length";
+    else if (tokens.length === maxTokens || (ids.length === context && generation.overflow === "error")) finishReason = "length";
     if (finishReason && !stopped) {
       const rest = stops.push(detokenizer.end());
       if (rest.stopped) finishReason = "stop";
@@ -74,22 +84,27 @@ export async function generate(
   };
   let backend = await unlessAborted(backends.current(), signal);
   while (backend) {
+    if (ids.length === context) ids = shifted(ids, context);
+    cachedTokens ??= backend.kept.shared(ids);
     try {
-      for await (const drawn of drawTokens(backend, [...ids, ...tokens], maxTokens - tokens.length, generation)) {
+      const most = Math.min(maxTokens - tokens.length, context - ids.length);
+      for await (const drawn of drawTokens(backend, [...ids], most, generation)) {
         take(drawn);
         if (finishReason) break;
       }
-      break;
+      if (finishReason || signal.aborted) break;
     } catch (cause) {
       backend = await unlessAborted(backends.replace(backend, cause), signal);
     }
   }
   const count = tokens.length;
+  const computed = generation.ids.length - (cachedTokens ?? 0);
   return {
     finishReason: finishReason ?? "abort",
     completionTokens: count,
+    cachedTokens: cachedTokens ?? 0,
     timeToFirstTokenMs: firstAt - started,
-    prefillTokensPerSecond: perSecond(count > 0 ? ids.length : 0, firstAt - started),
+    prefillTokensPerSecond: perSecond(count > 0 ? computed : 0, firstAt - started),
     decodeTokensPerSecond: perSecond(Math.max(0, count - 1), newestAt - firstAt),
   };
 }

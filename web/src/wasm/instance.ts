@@ -2,12 +2,14 @@
 
 import { GemletError } from "../errors";
 
-/** docs/artifact.md, "WebAssembly". `serve` and `quit` are there in modules with threads alone. */
+/** docs/artifact.md, "WebAssembly". `serve`, `abandon` and `quit` are there in modules with threads alone. */
 export interface Exports {
   /** Called by thread 0: does a step together with the threads that serve. */
   run(step: number, threads: number): void;
   /** Called by each other thread, once: takes part in every step until `quit`. */
   serve(thread: number, threads: number): void;
+  /** To be called by a thread whose `serve` has trapped: `run` traps, too, and so does every later one. */
+  abandon(): void;
   quit(): void;
   __stack_pointer: WebAssembly.Global<"i32">;
 }

@@ -3,8 +3,13 @@
 import { instantiate, type ThreadStart } from "./instance";
 
 globalThis.addEventListener("message", ({ data }: MessageEvent<ThreadStart>) => {
-  const { serve } = instantiate(data);
+  const { serve, abandon } = instantiate(data);
   postMessage("ready");
-  serve(data.thread, data.threads);
+  try {
+    serve(data.thread, data.threads);
+  } catch (cause) {
+    abandon();
+    throw cause;
+  }
   postMessage("idle");
 });

@@ -7,6 +7,7 @@ import { State } from "../backend/state";
 import { Turns } from "../backend/turn";
 import { GemletError } from "../errors";
 import type { Chunk } from "../generate/chunks";
+import { KeptTokens } from "../generate/kept_tokens";
 import type { ChosenModule } from "./choose_module";
 import { compileModule } from "./compile";
 import { type Exports, instantiate, type ThreadStart } from "./instance";
@@ -28,10 +29,12 @@ export class WasmBackend implements Backend {
   /** A step under way is this thread's: a second one would only wait, and be for nothing after a stop. */
   readonly mostInFlight = 1;
   readonly parts = { total: 1, unit: "files" } as const;
+  readonly kept: KeptTokens;
   private readonly program: WasmProgram;
   private readonly chosen: ChosenModule;
   private readonly turns = new Turns();
   private loaded: Loaded | undefined;
+  private failure: GemletError | undefined;
   /** Tokens whose KV is written. */
   private position = 0;
 
@@ -43,6 +46,7 @@ export class WasmBackend implements Backend {
     this.program = program;
     this.chosen = chosen;
     this.prefillSizes = program.prefill;
+    this.kept = new KeptTokens(manifest);
     this.loaded = { memory, state: new State(manifest, memory.buffer, program.state, program.state_bytes) };
     this.info = { name: "wasm", reason, adapter: "the processor", per_layer_embeddings: null, kernels: null, threads: chosen.threads, module: null };
   }
@@ -88,13 +92,13 @@ export class WasmBackend implements Backend {
    * to caches and state is written anew by a conversation before it is read.
    */
   private warmUp(): void {
-    this.start({ temperature: 0, top_k: 0, top_p: 1, min_p: 0, seed: 0, stop: [] });
+    this.start({ temperature: 0, top_k: 0, top_p: 1, min_p: 0, seed: 0, stop: [] }, 0);
     this.need().state.setChunk(0, [0]);
     for (const step of [`prefill_${this.prefillSizes.at(-1)!}`, "tail", "sample", "decode"]) this.run(step);
   }
 
-  start(sampling: Sampling): void {
-    this.position = 0;
+  start(sampling: Sampling, position: number): void {
+    this.position = position;
     this.need().state.start(sampling);
   }
 
@@ -145,12 +149,20 @@ export class WasmBackend implements Backend {
     return Array.from({ length: threads }, (_, thread) => ({ module: module!, memory, thread, threads, stackTop: offset + (thread + 1) * bytes }));
   }
 
+  /** Throws GemletError "worker-failed" where the step traps, in whatever thread: nothing can be computed any more then. */
   private run(step: string): void {
-    this.need().exports!.run(this.program.steps[step]!, this.chosen.threads);
+    const { exports } = this.need();
+    try {
+      exports!.run(this.program.steps[step]!, this.chosen.threads);
+    } catch (cause) {
+      this.failure = new GemletError("worker-failed", `the step "${step}" of ${this.chosen.module.file} broke off: ${(cause as Error).message}; load the model again`);
+      throw this.failure;
+    }
   }
 
   private need(): Loaded {
     if (!this.loaded) throw new GemletError("unloaded", "the engine was unloaded");
+    if (this.failure) throw this.failure;
     return this.loaded;
   }
 }

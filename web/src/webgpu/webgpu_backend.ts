@@ -6,6 +6,7 @@ import type { ArtifactSource, Backend, BackendInfo, Drawn, EmbeddingsRequest, Ke
 import { State } from "../backend/state";
 import { GemletError } from "../errors";
 import type { Chunk } from "../generate/chunks";
+import { KeptTokens } from "../generate/kept_tokens";
 import type { Buffers } from "./buffers";
 import type { OpenDevice } from "./device";
 import { createPipelines } from "./kernels";
@@ -27,6 +28,7 @@ export class WebGpuBackend implements Backend {
   readonly prefillSizes: readonly number[];
   readonly mostInFlight = Infinity;
   readonly parts: Backend["parts"];
+  readonly kept: KeptTokens;
   private readonly device: GPUDevice;
   /** What is written to the GPU before a chunk: the whole buffer, since nothing there is older than the chunk. */
   private readonly stateBytes: ArrayBuffer;
@@ -48,6 +50,7 @@ export class WebGpuBackend implements Backend {
     this.device = device;
     this.info = { name: "webgpu", reason, adapter, per_layer_embeddings: null, kernels: null, threads: null, module: null };
     this.prefillSizes = manifest.prefill;
+    this.kept = new KeptTokens(manifest);
     this.parts = { total: manifest.kernels.length, unit: "kernels" };
     this.stateBytes = new ArrayBuffer(manifest.buffers[manifest.state.buffer]!.bytes);
     this.state = new State(manifest, this.stateBytes);
@@ -105,8 +108,8 @@ export class WebGpuBackend implements Backend {
     this.info = { ...this.info, kernels: tuning.info(this.manifest.kernels) };
   }
 
-  start(sampling: Sampling): void {
-    this.position = 0;
+  start(sampling: Sampling, position: number): void {
+    this.position = position;
     this.state.start(sampling);
   }
 

@@ -1,0 +1,84 @@
+"""What the KV caches hold of an earlier request is not computed again, on either backend, and the answer is the one of an engine that has heard nothing."""
+import pytest
+
+from tests.fixtures.wasm_models import MODEL
+
+# Its rings hold 384 slots: the window of 64 and a chunk, in whole tiles; the engine counts on 319.
+FIRST = [2, *(3 + 7 * i % 250 for i in range(99))]
+LONG = [2, *(3 + 11 * i % 250 for i in range(599))]
+
+
+def answer(engine, prompt: list[int], count: int = 12, **request) -> tuple[list[int], int]:
+    """Tokens, and how many of the prompt's were not computed."""
+    found = engine.complete(prompt=prompt, max_tokens=count, temperature=0, ignore_eos=True, return_token_ids=True, **request)
+    return found["choices"][0]["token_ids"], found["usage"]["prompt_tokens_details"]["cached_tokens"]
+
+
+@pytest.fixture(params=["wasm", "webgpu"])
+def engine(request, wasm_engine):
+    wasm_engine.backend = request.param
+    wasm_engine.load(MODEL, backend=request.param)
+    return wasm_engine
+
+
+def fresh(engine, prompt: list[int]) -> list[int]:
+    engine.load(MODEL, backend=engine.backend)
+    tokens, cached = answer(engine, prompt)
+    assert cached == 0
+    return tokens
+
+
+def test_a_second_turn_computes_only_what_is_new(engine):
+    first, cached = answer(engine, FIRST)
+    assert cached == 0
+    # The newest token of an answer was drawn, but never read; on WebGPU surplus steps may have read it.
+    second = [*FIRST, *first, 5, 6, 7]
+    tokens, cached = answer(engine, second)
+    assert cached in (len(second) - 4, len(second) - 3)
+    assert tokens == fresh(engine, second)
+
+
+def test_another_answer_to_the_same_prompt_computes_its_last_token(engine):
+    first, _ = answer(engine, FIRST)
+    assert answer(engine, FIRST) == (first, len(FIRST) - 1)
+
+
+def test_a_changed_message_is_computed_from_the_change_on(engine):
+    answer(engine, FIRST)
+    changed = [*FIRST[:40], 9, 8, 7, *FIRST[50:]]
+    tokens, cached = answer(engine, changed)
+    assert cached == 40
+    assert tokens == fresh(engine, changed)
+
+
+def test_where_the_rings_wrapped_a_near_change_is_computed_alone_and_a_far_one_from_the_start(engine):
+    answer(engine, LONG)
+    near = [*LONG[:500], 4, 4, *LONG[500:520]]
+    tokens, cached = answer(engine, near)
+    assert cached == 500
+    far = [*LONG[:200], 5, *LONG[200:300]]
+    others, cached = answer(engine, far)
+    assert cached == 0
+    assert tokens == fresh(engine, near)
+    assert others == fresh(engine, far)
+
+
+def test_logits_leave_caches_that_count(engine):
+    engine.logits(FIRST)
+    tokens, cached = answer(engine, [*FIRST, 9])
+    assert cached == len(FIRST)
+    assert tokens == fresh(engine, [*FIRST, 9])
+
+
+def test_an_answer_may_go_on_behind_a_full_context(engine):
+    context = engine.page.evaluate("engine.info.context")
+    prompt = [2, *(3 + 13 * i % 250 for i in range(context - 6))]
+    tokens, _ = answer(engine, prompt, 30, overflow="shift")
+    assert len(tokens) == 30
+    short = engine.complete(prompt=prompt, max_tokens=30, temperature=0, ignore_eos=True, return_token_ids=True)["choices"][0]
+    assert (short["finish_reason"], short["token_ids"]) == ("length", tokens[:5])
+    # What follows is the answer to the first token and the newest half of what was there.
+    half = [2, *[*prompt, *tokens[:5]][-(context // 2 - 1):]]
+    assert tokens[5:17] == fresh(engine, half)
+    assert "context-overflow" == engine.failure(f"engine.completions.create({{ prompt: {[2] * context} }})")["code"]
+    assert len(answer(engine, [2] * (context + 9), 3, overflow="shift")[0]) == 3
