@@ -22,9 +22,9 @@ export class Pool {
     return new Pool(workers);
   }
 
-  /** Resolves when no thread computes any more, nor waits for a step. `quit`: of the module. */
+  /** Resolves when no thread computes any more, nor waits for a step; one that failed does neither. `quit`: of the module. */
   async quit(quit: () => void): Promise<void> {
-    const idle = Promise.all(this.workers.map((worker) => answer(worker, "a thread of WebAssembly")));
+    const idle = Promise.allSettled(this.workers.map((worker) => answer(worker, "a thread of WebAssembly")));
     quit();
     await Promise.race([idle, new Promise((resolve) => setTimeout(resolve, LONGEST_WAIT))]);
   }
