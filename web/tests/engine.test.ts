@@ -13,16 +13,18 @@ import { BOS, CONTEXT, makeArtifact, PREFILL, STOP, TEMPLATE, TOKENIZER_FACTS, t
 
 const TEXT = "the tea ☕ is in the tin";
 const tokenizer = new Tokenizer(tokenizerFile(), TOKENIZER_FACTS);
+const STORAGE = { place: "files", network_bytes: 0, stored_bytes: 64, persistent: false, note: null } as const;
 const SCRIPT = [...tokenizer.encodePlain(TEXT), STOP[1]!];
 
 async function start({ chat = true, template = TEMPLATE } = {}) {
   const { manifest } = await makeArtifact(TEXT, { chat });
   const backend = new FakeBackend(SCRIPT, { prefillSizes: PREFILL });
   const rendering = chat ? new ChatTemplate(template, tokenizer, { bos_token: "<bos>", eos_token: "<eos>" }) : null;
-  const core = new Core({ manifest, tokenizer, chat: rendering, backend, fallBack: null }, 4, () => undefined);
+  const core = new Core({ manifest, tokenizer, chat: rendering, backend, storage: STORAGE, fallBack: null }, 4, () => undefined);
   const { port1, port2 } = new MessageChannel();
   serveRpc(port1 as Endpoint, {
     load: async () => core.info,
+    makeRoom: async () => null,
     logits: (request) => core.logits(request),
     generate: (request, onEvent, signal) =>
       core.generate(request, (promptTokens) => onEvent({ promptTokens }), (token, text) => onEvent({ token, text }), signal),

@@ -1,4 +1,4 @@
-/** The little of a browser's private files (OPFS) that the store of shards needs, in plain memory, with the locks of real ones. */
+/** The little of a browser's private files (OPFS) that the store of shards needs, in plain memory, with the locks of real ones; and locks between tabs. */
 
 export class FakeFiles {
   readonly files = new Map<string, Uint8Array>();
@@ -8,12 +8,29 @@ export class FakeFiles {
   quota = Infinity;
   /** What each write, counted from 0, throws, or "half": it writes half of its bytes. */
   failures = new Map<number, Error | "half">();
+  /** By name, who holds a lock, and all that wait for it. */
+  private readonly locks = new Map<string, Promise<unknown>>();
   private writes = 0;
 
   /** What to put in the place of `navigator`. */
   get navigator(): object {
     const root = { getDirectoryHandle: async () => this };
-    return { storage: { getDirectory: async () => root, estimate: async () => ({ quota: this.quota, usage: this.used() }) } };
+    const storage = { getDirectory: async () => root, estimate: async () => ({ quota: this.quota, usage: this.used() }) };
+    return { storage, locks: { request: this.request.bind(this) } };
+  }
+
+  /** As `navigator.locks.request`. */
+  private async request(name: string, { signal }: { signal?: AbortSignal }, work: () => Promise<unknown>): Promise<unknown> {
+    const before = this.locks.get(name) ?? Promise.resolve();
+    const aborted = new Promise<never>((_, reject) => signal?.addEventListener("abort", () => reject(signal.reason)));
+    signal?.throwIfAborted();
+    const result = Promise.race([before, aborted]).then(work);
+    this.locks.set(name, Promise.all([before, result.catch(() => undefined)]));
+    return result;
+  }
+
+  async *entries() {
+    for (const name of [...this.files.keys()]) yield [name, await this.getFileHandle(name)] as const;
   }
 
   async getFileHandle(name: string, { create = false } = {}) {
@@ -22,6 +39,7 @@ export class FakeFiles {
       this.files.set(name, new Uint8Array());
     }
     return {
+      getFile: async () => new File([this.files.get(name)! as Uint8Array<ArrayBuffer>], name),
       createSyncAccessHandle: async ({ mode }: { mode: string }) => this.handle(name, mode),
       move: async (to: string) => {
         this.lock(name, "readwrite");

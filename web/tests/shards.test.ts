@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, test, vi } from "vitest";
 import type { Manifest } from "../src/artifact/manifest";
-import { loadShards } from "../src/artifact/shards";
+import { ShardSource } from "../src/artifact/shard_source";
+import { loadShards, type ShardSink } from "../src/artifact/shards";
 import { type Artifact, makeArtifact } from "./fixture";
 
 const FOLDER = "http://site.test/models/recital/";
@@ -28,13 +29,18 @@ function asDefaultStream(bytes: Bytes): ReadableStream<Bytes> {
   return new ReadableStream({ start: (controller) => (parts.forEach((part) => controller.enqueue(part)), controller.close()) });
 }
 
+/** Loads from the network alone; tests/store.test.ts has the store. */
+async function loadInto(manifest: Manifest, sink: Pick<ShardSink, "write" | "flush">, onBytes: (count: number) => void = () => undefined, signal?: AbortSignal) {
+  const source = new ShardSource(FOLDER, null, null, onBytes);
+  await loadShards(manifest, { weights: manifest.weights, stored: null, ...sink }, source, signal);
+}
+
 /** Loads into plain memory; gives the bytes of the one weight buffer. */
 async function load(manifest: Manifest, signal?: AbortSignal): Promise<{ weight: Uint8Array; counted: number }> {
   const weight = new Uint8Array(manifest.buffers[2]!.bytes);
   let counted = 0;
-  const { weights } = manifest;
-  const sink = { weights, write: (_: number, offset: number, bytes: Uint8Array) => weight.set(bytes, offset), flush: async () => undefined, stored: null };
-  await loadShards(manifest, FOLDER, sink, (count) => (counted += count), signal);
+  const write = (_: number, offset: number, bytes: Uint8Array): void => weight.set(bytes, offset);
+  await loadInto(manifest, { write, flush: async () => undefined }, (count) => (counted += count), signal);
   return { weight, counted };
 }
 
@@ -56,9 +62,7 @@ describe("loadShards", () => {
       return bytes;
     });
     const written: number[] = [];
-    const { weights } = artifact.manifest;
-    const sink = { weights, write: (_: number, offset: number) => void written.push(offset), flush: async () => undefined, stored: null };
-    const loading = loadShards(artifact.manifest, FOLDER, sink, () => undefined);
+    const loading = loadInto(artifact.manifest, { write: (_, offset) => void written.push(offset), flush: async () => undefined });
     await expect(loading).rejects.toThrow(new RegExp(`${file}: the shard is damaged: expected SHA-256 ${sha256}, found [0-9a-f]{64}`));
     expect(written).not.toContain(artifact.manifest.weights[0]!.pieces[1]![3]);
   });
@@ -106,8 +110,7 @@ describe("loadShards", () => {
       most = Math.max(most, ++flying);
       return bytes;
     });
-    const sink = { weights: many.weights, write: () => undefined, flush: async () => void flying--, stored: null };
-    await loadShards(many, FOLDER, sink, () => undefined);
+    await loadInto(many, { write: () => undefined, flush: async () => void flying-- });
     expect([most, flying]).toEqual([2, 0]);
   });
 });

@@ -1,162 +1,319 @@
-import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import type { Manifest } from "../src/artifact/manifest";
-import { loadShards } from "../src/artifact/shards";
-import { ShardStore } from "../src/artifact/store";
-import { StoredRows } from "../src/artifact/stored_rows";
-import { FakeFileHandle, FakeFiles } from "./fake_files";
-import { type Artifact, makeArtifact, withTable } from "./fixture";
+/** Shards and the store: what is kept, gone on with, checked and freed. */
 
-const FOLDER = "http://site.test/models/recital/";
-const plain = await makeArtifact("abc");
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { FileStore } from "../src/artifact/file_store";
+import type { Shard } from "../src/artifact/manifest";
+import { ShardSource } from "../src/artifact/shard_source";
+import { openStore } from "../src/artifact/store";
+import { claimModel, deleteModel, storedModels } from "../src/artifact/stored_models";
+import { FakeCaches } from "./fake_caches";
+import { FakeFileHandle, FakeFiles } from "./fake_files";
+import { FakeHost, FOLDER, ORIGIN } from "./fake_host";
+import { makeArtifact } from "./fixture";
+
+const artifact = await makeArtifact("the weights of a recital, in two shards");
+const { shards } = artifact.manifest;
+const [shard, other] = shards as [Shard, Shard];
+const content = artifact.files.get(shard.file) as Uint8Array<ArrayBuffer>;
+const part = `${shard.sha256}.part`;
+const HALF = 20;
+
 let files: FakeFiles;
-let fetched: string[];
+let caches: FakeCaches;
+let host: FakeHost;
 
 beforeEach(() => {
   files = new FakeFiles();
-  fetched = [];
+  caches = new FakeCaches();
+  host = new FakeHost(artifact.files);
   vi.stubGlobal("navigator", files.navigator);
   vi.stubGlobal("FileSystemFileHandle", FakeFileHandle);
+  vi.stubGlobal("caches", caches);
+  vi.stubGlobal("fetch", host.fetch);
+  vi.stubGlobal("location", { origin: ORIGIN });
 });
 afterEach(() => vi.unstubAllGlobals());
 
-/** Loads with the table in storage; gives its rows, and what was written elsewhere. */
-async function load({ manifest, files: content }: Artifact, change: (bytes: Uint8Array<ArrayBuffer>, file: string) => void = () => undefined) {
-  vi.stubGlobal("fetch", async (url: string) => {
-    const file = url.slice(FOLDER.length);
-    fetched.push(file);
-    const bytes = (content.get(file) as Uint8Array<ArrayBuffer>).slice();
-    change(bytes, file);
-    return new Response(bytes);
-  });
-  const stored = new StoredRows(manifest, await ShardStore.open());
-  const written = new Map<number, Uint8Array>(manifest.buffers.map(({ bytes }, index) => [index, new Uint8Array(bytes)]));
-  const write = (buffer: number, offset: number, bytes: Uint8Array): void => written.get(buffer)!.set(bytes, offset);
-  const sink = { weights: manifest.weights, write, flush: async () => undefined, stored };
+/** Loads shards one after the other, as a tab does; gives their bytes and what came from where. */
+async function load({ which = [shard], refusal = null as string | null, signal = new AbortController().signal } = {}) {
   let counted = 0;
-  await loadShards(manifest, FOLDER, sink, (count) => (counted += count));
-  return { stored, written, counted };
+  const source = new ShardSource(FOLDER, await openStore(), refusal, (count) => (counted += count));
+  const size = Math.max(...which.map(({ bytes }) => bytes)) + 1;
+  const loaded: number[][] = [];
+  for (const each of which) loaded.push([...new Uint8Array(await source.load(new ArrayBuffer(size), each, signal), 0, each.bytes)]);
+  return { loaded, counts: source.counts, counted, refusal: source.refusal };
 }
 
-function rowsOf(manifest: Manifest, stored: StoredRows, buffer: number): number[][] {
-  const { rows } = manifest.tables[0]!;
-  const rowBytes = manifest.buffers[buffer]!.bytes / rows;
-  return Array.from({ length: rows }, (_, row) => {
-    const bytes = new Uint8Array(rowBytes);
-    stored.read(buffer, row * rowBytes, bytes);
-    return [...bytes];
-  });
+async function breakOff(): Promise<void> {
+  host.breaks.set(shard.file, HALF);
+  await expect(load()).rejects.toMatchObject({ code: "network", message: expect.stringContaining(shard.file) });
+  host.breaks.clear();
+  host.asked = [];
 }
 
-describe("a stored table", () => {
-  test("has every row, also those that lie in two shards or three, and leaves other weights to the sink", async () => {
-    const artifact = await withTable(plain);
-    const { manifest, table } = artifact;
-    const { stored, written, counted } = await load(artifact);
-    for (const [buffer, rows] of table) expect(rowsOf(manifest, stored, buffer)).toEqual(rows);
-    for (const buffer of manifest.tables[0]!.buffers) expect([...written.get(buffer)!].every((byte) => byte === 0)).toBe(true);
-    expect([...written.get(2)!]).toEqual(artifact.script);
-    expect(counted).toBe(manifest.shards.reduce((sum, { bytes }) => sum + bytes, 0));
-  });
+const flip = (bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> => (bytes[3]! ^= 1, bytes);
+const whole = { loaded: [[...content]], counted: shard.bytes };
 
-  test("is downloaded once: its shards, checked, in files named by their hashes", async () => {
-    const artifact = await withTable(plain);
-    (await load(artifact)).stored.close();
-    const kept = artifact.manifest.shards.slice(1); // the first has nothing of the table
-    expect([...files.files.keys()].sort()).toEqual(kept.map(({ sha256 }) => sha256).sort());
-    fetched = [];
-    const { stored, written, counted } = await load(artifact);
-    expect(fetched).toEqual([artifact.manifest.shards[0]!.file]);
-    expect(counted).toBe(artifact.manifest.shards.reduce((sum, { bytes }) => sum + bytes, 0));
-    for (const [buffer, rows] of artifact.table) expect(rowsOf(artifact.manifest, stored, buffer)).toEqual(rows);
-    expect([...written.get(2)!], "what shares a shard with the table").toEqual(artifact.script);
-  });
-
-  test("keeps nothing of a damaged shard", async () => {
-    const artifact = await withTable(plain);
-    const damaged = artifact.manifest.shards[2]!;
-    const loading = load(artifact, (bytes, file) => file === damaged.file && (bytes[3]! ^= 1));
-    await expect(loading).rejects.toMatchObject({ code: "bad-artifact", message: expect.stringContaining(damaged.file) });
-    expect([...files.files.keys()].filter((name) => name.startsWith(damaged.sha256))).toEqual([]);
-  });
-
-  test("takes an interrupted file for none, and writes it anew", async () => {
-    const artifact = await withTable(plain);
-    const { sha256 } = artifact.manifest.shards[1]!;
-    files.files.set(`${sha256}.part`, new Uint8Array(1000).fill(7));
-    files.files.set(artifact.manifest.shards[2]!.sha256, new Uint8Array(3)); // cut short after it was whole
-    const { stored } = await load(artifact);
-    expect(fetched.length).toBe(artifact.manifest.shards.length);
-    expect(files.files.has(`${sha256}.part`)).toBe(false);
-    for (const [buffer, rows] of artifact.table) expect(rowsOf(artifact.manifest, stored, buffer)).toEqual(rows);
-  });
-
-  test("keeps its files open until it is closed", async () => {
-    const artifact = await withTable(plain);
-    const { stored } = await load(artifact);
-    expect(files.open.size).toBe(artifact.manifest.shards.length - 1);
-    stored.close();
+describe("a shard", () => {
+  test("is downloaded once, past the HTTP cache, into a file that is named by its hash", async () => {
+    expect(await load()).toEqual({ ...whole, counts: { network: shard.bytes, stored: 0 }, refusal: null });
+    expect([...files.files.keys()]).toEqual([shard.sha256]);
+    expect(files.files.get(shard.sha256)).toEqual(content);
+    expect(await load()).toEqual({ ...whole, counts: { network: 0, stored: shard.bytes }, refusal: null });
+    expect(host.asked).toEqual([{ file: shard.file, range: null, ifRange: null, cache: "no-store" }]);
     expect(files.open.size).toBe(0);
   });
 
-  test("is read by two tabs at once", async () => {
-    const artifact = await withTable(plain);
-    const { stored: first } = await load(artifact);
-    const { stored: second } = await load(artifact);
-    first.close();
-    for (const [buffer, rows] of artifact.table) expect(rowsOf(artifact.manifest, second, buffer)).toEqual(rows);
+  test("goes on inside where its download broke off, if the file is the same version", async () => {
+    await breakOff();
+    expect(files.files.get(part)).toEqual(content.slice(0, HALF));
+    expect(await load()).toEqual({ ...whole, counts: { network: shard.bytes - HALF, stored: HALF }, refusal: null });
+    expect(host.asked).toEqual([{ file: shard.file, range: `bytes=${HALF}-`, ifRange: '"1"', cache: "no-store" }]);
+    expect([...files.files.keys()]).toEqual([shard.sha256]);
   });
 
-  test("names the shard that ends before a row", async () => {
-    const artifact = await withTable(plain);
-    const { stored } = await load(artifact);
-    const { sha256, file } = artifact.manifest.shards[2]!;
-    files.files.set(sha256, new Uint8Array());
-    const buffer = artifact.manifest.tables[0]!.buffers[0]!;
-    expect(() => rowsOf(artifact.manifest, stored, buffer)).toThrow(`the stored shard ${file} was cut short`);
+  test("can be interrupted over and over, and loses nothing", async () => {
+    await breakOff();
+    host.breaks.set(shard.file, 4);
+    for (let at = HALF + 4; at <= HALF + 12; at += 4) {
+      await expect(load()).rejects.toMatchObject({ code: "network" });
+      expect(files.files.get(part)).toEqual(content.slice(0, at));
+    }
+    host.breaks.clear();
+    expect((await load()).counts).toEqual({ network: shard.bytes - HALF - 12, stored: HALF + 12 });
   });
-});
 
-describe("the store", () => {
-  const shard = plain.manifest.shards[0]!;
-  const bytes = plain.files.get(shard.file) as Uint8Array<ArrayBuffer>;
+  test.each<[string, () => void, number]>([
+    ["has another version now", () => (host.etag = '"2"'), 1],
+    ["knows no ranges", () => (host.ranges = "ignored"), 1],
+    ["does not allow them", () => (host.ranges = "refused"), 2],
+  ])("begins anew where the host %s", async (_, change, requests) => {
+    await breakOff();
+    change();
+    expect(await load()).toEqual({ ...whole, counts: { network: shard.bytes, stored: 0 }, refusal: null });
+    expect(host.asked.length).toBe(requests);
+  });
 
-  test.each([["throws", new DOMException("no room", "QuotaExceededError")], ["writes less", "half" as const]])(
-    "says how much is needed where the browser has no room and %s, and leaves no file",
-    async (_, failure) => {
-      files.failures.set(0, failure);
-      files.quota = 5 * 2 ** 20;
-      const storing = (await ShardStore.open()).put(shard, bytes, 1200 * 2 ** 20);
-      await expect(storing).rejects.toMatchObject({
-        code: "storage",
-        message: expect.stringMatching(/per-layer embeddings take 1200 MiB.* gives this site 5 MiB.*perLayerEmbeddings "gpu"/),
-      });
-      expect([files.files.size, files.open.size]).toEqual([0, 0]);
+  test("begins anew where another answer than the rest that was asked for comes", async () => {
+    await breakOff();
+    const { fetch } = host;
+    const shifted = (name: string, value: string | null): string | null => (name === "Content-Range" ? "bytes 0-7/8" : value);
+    vi.stubGlobal("fetch", async (url: string, init: RequestInit) => {
+      const response = await fetch(url, init);
+      const get = response.headers.get.bind(response.headers);
+      response.headers.get = (name) => shifted(name, get(name));
+      return response;
+    });
+    expect(await load()).toMatchObject({ ...whole, counts: { network: shard.bytes, stored: 0 } });
+  });
+
+  test.each([["of another origin, which would have to allow it", '"1"', "http://page.test"], ["without a tag", null, ORIGIN], ["with a weak tag", 'W/"1"', ORIGIN]])(
+    "is asked for without If-Range from a host %s",
+    async (_, etag, origin) => {
+      host.etag = etag;
+      vi.stubGlobal("location", { origin });
+      await breakOff();
+      expect((await load()).counts).toEqual({ network: shard.bytes - HALF, stored: HALF });
+      expect(host.asked).toMatchObject([{ range: `bytes=${HALF}-`, ifRange: null }]);
     },
   );
 
-  test("passes another failure on by the shard's name, and leaves no file", async () => {
-    files.failures.set(0, new Error("the disk is on fire"));
-    await expect((await ShardStore.open()).put(shard, bytes, 1)).rejects.toThrow(`refused the shard ${shard.file}: the disk is on fire`);
+  test("is fetched anew where what an earlier download left does not fit to it", async () => {
+    files.files.set(part, new Uint8Array(HALF).fill(7));
+    expect(await load()).toEqual({ ...whole, counts: { network: 2 * shard.bytes - HALF, stored: HALF }, refusal: null });
+    expect(host.asked.map(({ range }) => range)).toEqual([`bytes=${HALF}-`, null]);
+  });
+
+  test.each([["is whole but has not got its name yet", content, 0], ["is longer than the shard", new Uint8Array(1000), 1]])(
+    "is taken, or fetched, as is right where its file %s",
+    async (_, left, requests) => {
+      files.files.set(part, left.slice());
+      expect(await load()).toMatchObject(whole);
+      expect(host.asked.length).toBe(requests);
+      expect([...files.files.keys()]).toEqual([shard.sha256]);
+    },
+  );
+
+  test.each([["with a flipped bit", flip(content.slice())], ["cut short", content.slice(0, 9)], ["too long", new Uint8Array([...content, 0])]])(
+    "that is stored %s is deleted and fetched again",
+    async (_, bad) => {
+      files.files.set(shard.sha256, bad);
+      expect(await load()).toEqual({ ...whole, counts: { network: shard.bytes, stored: 0 }, refusal: null });
+      expect(files.files.get(shard.sha256)).toEqual(content);
+    },
+  );
+
+  test.each(["files", "nothing"])("that comes damaged is fetched once more, past all caches, where the browser keeps %s", async (kept) => {
+    if (kept === "nothing") vi.stubGlobal("navigator", {}), vi.stubGlobal("caches", undefined);
+    host.change = (bytes) => (host.asked.length === 1 ? flip(bytes) : bytes);
+    expect(await load()).toMatchObject({ ...whole, counts: { network: 2 * shard.bytes, stored: 0 } });
+    expect(host.asked.map(({ cache }) => cache)).toEqual(kept === "files" ? ["no-store", "no-store"] : ["default", "reload"]);
+  });
+
+  test("that comes damaged twice is an error that names it, and nothing of it is kept", async () => {
+    host.change = flip;
+    await expect(load()).rejects.toMatchObject({ code: "bad-artifact", message: expect.stringContaining(`${shard.file}: the shard is damaged`) });
+    expect([host.asked.length, files.files.size, files.open.size]).toEqual([2, 0, 0]);
+  });
+
+  test.each<[string, Error | "half", string]>([
+    ["throws", new DOMException("no room", "QuotaExceededError"), "no room"],
+    ["writes less", "half", "bytes were written"],
+    ["fails otherwise", new Error("the disk is on fire"), "the disk is on fire"],
+  ])("is loaded but not kept where the storage %s, and that is told", async (_, failure, message) => {
+    files.failures.set(1, failure); // after the tag
+    const { refusal, ...rest } = await load({ which: [shard, other] });
+    expect(rest).toMatchObject({ counted: shard.bytes + other.bytes, counts: { network: shard.bytes + other.bytes } });
+    expect(refusal).toContain(message);
     expect([files.files.size, files.open.size]).toEqual([0, 0]);
   });
 
-  test("says that another tab holds a file, and leaves that alone", async () => {
-    const store = await ShardStore.open();
-    files.files.set(`${shard.sha256}.part`, new Uint8Array(4));
-    files.open.set(`${shard.sha256}.part`, "writer");
-    await expect(store.put(shard, bytes, 1)).rejects.toMatchObject({ code: "storage", message: expect.stringContaining("another tab holds") });
-    expect(files.files.has(`${shard.sha256}.part`)).toBe(true);
-    files.files.set(shard.sha256, bytes);
-    files.open.set(shard.sha256, "writer");
-    await expect(store.find(shard)).rejects.toMatchObject({ code: "storage", message: expect.stringContaining(shard.file) });
+  test("is read from the store, but not put into it, where nothing more is to be kept", async () => {
+    await load();
+    expect((await load({ which: [shard, other], refusal: "no room" })).counts).toEqual({ network: other.bytes, stored: shard.bytes });
+    expect([...files.files.keys()]).toEqual([shard.sha256]);
+  });
+});
+
+describe("two tabs", () => {
+  test("that load the same model download each shard once", async () => {
+    const tabs = await Promise.all([load({ which: shards }), load({ which: shards })]);
+    expect(host.names.sort()).toEqual(shards.map(({ file }) => file).sort());
+    expect(tabs[0]!.loaded).toEqual(tabs[1]!.loaded);
+    expect(tabs.map(({ counts }) => counts.network).reduce((a, b) => a + b)).toBe(shard.bytes + other.bytes);
   });
 
+  test("do not wait for a download that failed", async () => {
+    host.breaks.set(shard.file, HALF);
+    const before = host.before;
+    host.before = async () => void (host.asked.length === 2 && host.breaks.clear(), await before());
+    const [first, second] = await Promise.allSettled([load(), load()]);
+    expect(first).toMatchObject({ status: "rejected" });
+    expect(second).toMatchObject({ value: { ...whole, counts: { network: shard.bytes - HALF, stored: HALF } } });
+  });
+
+  test("end their waiting when they are told to", async () => {
+    const aborter = new AbortController();
+    let go = (): void => undefined;
+    host.before = () => new Promise((resolve) => (go = resolve));
+    const first = load();
+    await vi.waitFor(() => expect(host.asked.length).toBe(1));
+    const second = load({ signal: aborter.signal });
+    await new Promise((resolve) => setTimeout(resolve));
+    aborter.abort();
+    await expect(second).rejects.toMatchObject({ name: "GemletError", code: "aborted" });
+    go();
+    expect(await first).toMatchObject(whole);
+  });
+
+  test("wait for the file of one that has just ended", async () => {
+    files.files.set(part, content.slice(0, HALF));
+    files.open.set(part, "writer");
+    setTimeout(() => files.open.delete(part), 150);
+    expect(await load()).toMatchObject({ refusal: null, counts: { network: shard.bytes - HALF, stored: HALF } });
+  });
+});
+
+describe("without private files", () => {
   test.each<[string, () => void]>([
-    ["the browser has no such files", () => vi.stubGlobal("navigator", {})],
+    ["the browser has none", () => vi.stubGlobal("navigator", {})],
     ["this thread may not open them", () => vi.stubGlobal("FileSystemFileHandle", class {})],
     ["the browser forbids them", () => vi.stubGlobal("navigator", { storage: { getDirectory: () => Promise.reject(new Error("forbidden")) } })],
-  ])("is refused where %s", async (_, change) => {
+  ])("shards lie in the Cache API, where %s", async (_, change) => {
     change();
-    await expect(ShardStore.open()).rejects.toMatchObject({ code: "storage", message: expect.stringMatching(/OPFS|private files/) });
+    await expect(FileStore.open()).rejects.toMatchObject({ code: "storage", message: expect.stringMatching(/OPFS|private files/) });
+    expect((await load()).counts).toEqual({ network: shard.bytes, stored: 0 });
+    expect(await load()).toEqual({ ...whole, counts: { network: 0, stored: shard.bytes }, refusal: null });
+    expect(files.files.size).toBe(0);
+    expect(await (await openStore())!.sizes()).toEqual(new Map([[shard.sha256, shard.bytes]]));
+  });
+
+  test("a damaged shard in the Cache API is fetched again, once", async () => {
+    vi.stubGlobal("navigator", {});
+    await load();
+    for (const entry of caches.caches.get("gemlet-shards")!.values()) flip(entry.body);
+    expect((await load()).counts).toEqual({ network: shard.bytes, stored: 0 });
+    expect((await load()).counts).toEqual({ network: 0, stored: shard.bytes });
+  });
+
+  test("and without the Cache API shards are loaded each time", async () => {
+    vi.stubGlobal("navigator", {});
+    vi.stubGlobal("caches", undefined);
+    for (let i = 0; i < 2; i++) expect(await load()).toMatchObject({ ...whole, counts: { network: shard.bytes, stored: 0 } });
+    expect(host.asked.map(({ cache }) => cache)).toEqual(["default", "default"]);
+  });
+});
+
+describe("stored models", () => {
+  const OTHER = "http://site.test/models/other/";
+  const changed = { ...artifact.manifest, name: "other", title: "Other", shards: [shard] };
+  const total_bytes = shard.bytes + other.bytes;
+
+  beforeEach(() => void vi.useFakeTimers({ toFake: ["Date"], now: 1000 }));
+  afterEach(() => void vi.useRealTimers());
+
+  test("are listed with what is there of them, the least recently used first", async () => {
+    await claimModel(FOLDER, artifact.manifest);
+    expect(await storedModels()).toEqual([]);
+    await load();
+    vi.setSystemTime(2000);
+    await claimModel(OTHER, changed);
+    const { name, title } = artifact.manifest;
+    const recital = { folder: FOLDER, name, title, bytes: shard.bytes, total_bytes, last_used: 1000 };
+    const second = { folder: OTHER, name: "other", title: "Other", bytes: shard.bytes, total_bytes: shard.bytes, last_used: 2000 };
+    expect(await storedModels()).toEqual([recital, second]);
+    vi.setSystemTime(3000);
+    await claimModel(FOLDER, artifact.manifest);
+    expect(await storedModels()).toEqual([second, { ...recital, last_used: 3000 }]);
+  });
+
+  test("count what an interrupted download has left, and no more", async () => {
+    await claimModel(FOLDER, artifact.manifest);
+    await breakOff();
+    expect(await storedModels()).toMatchObject([{ bytes: HALF, total_bytes }]);
+  });
+
+  test("lose, in a new version, the shards that it no longer has, and no others", async () => {
+    await claimModel(FOLDER, artifact.manifest);
+    await load({ which: shards });
+    const next = await makeArtifact("a new version of it, all of the same length");
+    const manifest = { ...artifact.manifest, shards: [shard, next.manifest.shards[1]!] };
+    host.files = new Map([...artifact.files, ...next.files]);
+    host.asked = [];
+    await claimModel(FOLDER, manifest);
+    expect([...files.files.keys()]).toEqual([shard.sha256]);
+    await load({ which: manifest.shards });
+    expect(host.names).toEqual([manifest.shards[1]!.file]);
+  });
+
+  test("are deleted, but for what another one has too", async () => {
+    await claimModel(FOLDER, artifact.manifest);
+    await claimModel(OTHER, changed);
+    await load({ which: shards });
+    await deleteModel(FOLDER);
+    expect([...files.files.keys()]).toEqual([shard.sha256]);
+    expect(await storedModels()).toMatchObject([{ folder: OTHER }]);
+    await deleteModel(OTHER);
+    expect([files.files.size, await storedModels()]).toEqual([0, []]);
+  });
+
+  test("keep files that a tab has open until a later call", async () => {
+    await claimModel(FOLDER, artifact.manifest);
+    await load();
+    files.open.set(shard.sha256, 1);
+    await deleteModel(FOLDER);
+    expect(files.files.has(shard.sha256)).toBe(true);
+    files.open.clear();
+    await deleteModel(FOLDER);
+    expect(files.files.size).toBe(0);
+  });
+
+  test("are listed and deleted in the Cache API as well", async () => {
+    vi.stubGlobal("FileSystemFileHandle", class {});
+    await claimModel(FOLDER, artifact.manifest);
+    await load();
+    expect(await storedModels()).toMatchObject([{ folder: FOLDER, bytes: shard.bytes }]);
+    await deleteModel(FOLDER);
+    expect(caches.caches.get("gemlet-shards")!.size).toBe(0);
   });
 });

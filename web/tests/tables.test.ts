@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { ShardStore, type StoredShard } from "../src/artifact/store";
+import { FileStore, type StoredShard } from "../src/artifact/file_store";
 import { StoredRows } from "../src/artifact/stored_rows";
 import { Buffers } from "../src/webgpu/buffers";
 import { splitRows } from "../src/webgpu/gpu_table";
@@ -82,9 +82,9 @@ describe("a table in GPU memory", () => {
 });
 
 describe("a table in storage", () => {
-  /** Its rows come from memory here; tests/store.test.ts has the files. */
+  /** Its rows come from memory here; tests/stored_rows.test.ts has the files. */
   async function create(): Promise<Buffers> {
-    const stored = new StoredRows(manifest, await ShardStore.open());
+    const stored = new StoredRows(manifest, await FileStore.open());
     vi.spyOn(stored, "read").mockImplementation((buffer, at, into) => into.set(table.get(buffer)!.flat().slice(at, at + into.length)));
     return Buffers.create(device.asGpu(), manifest, stored);
   }
@@ -112,11 +112,11 @@ describe("a table in storage", () => {
   });
 
   test("closes its files with its buffers", async () => {
-    const stored = new StoredRows(manifest, await ShardStore.open());
+    const stored = new StoredRows(manifest, await FileStore.open());
     const close = vi.fn();
-    vi.spyOn(ShardStore.prototype, "find").mockResolvedValue({ close } as unknown as StoredShard);
+    vi.spyOn(FileStore.prototype, "open").mockResolvedValue({ close } as unknown as StoredShard);
     const buffers = await Buffers.create(device.asGpu(), manifest, stored);
-    await stored.find(1);
+    await stored.open(1, null);
     buffers.destroy();
     expect(close).toHaveBeenCalledOnce();
     vi.restoreAllMocks();

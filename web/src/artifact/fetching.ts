@@ -3,10 +3,10 @@
 import { GemletError, throwIfAborted } from "../errors";
 
 /** Fetches `url`; throws GemletError "network" for any status but success, "aborted" where the signal fired. */
-export async function fetchFile(url: string, signal?: AbortSignal): Promise<Response> {
+export async function fetchFile(url: string, signal?: AbortSignal, init: RequestInit = {}): Promise<Response> {
   let response: Response;
   try {
-    response = await fetch(url, { signal: signal ?? null });
+    response = await fetch(url, { ...init, signal: signal ?? null });
   } catch (cause) {
     throw fetchError(url, cause, signal);
   }
@@ -35,41 +35,34 @@ export async function fetchJson(url: string, signal?: AbortSignal): Promise<unkn
   }
 }
 
+type Bytes = Uint8Array<ArrayBuffer>;
+
+/** Memory with bytes of a file at its front. */
+export interface Filled {
+  memory: ArrayBuffer;
+  length: number;
+}
+
 /**
- * Reads `url` into the front of `memory`, which must be longer than `bytes`; calls `onBytes` with the length of each part.
- * Resolves with that memory: the object passed is detached. Throws GemletError "bad-artifact" where the file has another length.
+ * Reads a body into `memory` from byte `at` on, until it ends or there are more than `bytes`; `memory` must be longer than these. `onPart` is told each part
+ * and where it begins. The memory that it resolves with is the same: the object passed is detached. Throws what the body does.
  */
-export async function fetchInto(
-  memory: ArrayBuffer,
-  url: string,
-  bytes: number,
-  onBytes: (count: number) => void,
-  signal?: AbortSignal,
-): Promise<ArrayBuffer> {
-  const response = await fetchFile(url, signal);
-  const reader = partsReader(response.body ?? new Blob().stream());
-  let length = 0;
-  for (;;) {
+export async function readInto(memory: ArrayBuffer, at: number, body: Body, bytes: number, onPart: (part: Bytes, at: number) => void): Promise<Filled> {
+  const reader = partsReader(body.body ?? new Blob().stream());
+  for (let length = at; ; ) {
     // With room for one byte too many, so that a longer file shows.
-    const { done, value } = await reader.read(new Uint8Array(memory, length, bytes + 1 - length)).catch((cause) => {
-      throw fetchError(url, cause, signal);
-    });
+    const { done, value } = await reader.read(new Uint8Array(memory, length, bytes + 1 - length));
     memory = value!.buffer; // only a cancelled stream gives none
-    if (done) break;
+    if (done) return { memory, length };
+    onPart(value, length);
     length += value.length;
     if (length > bytes) {
       await reader.cancel();
-      throw new GemletError("bad-artifact", `${url}: the file is longer than the ${bytes} bytes that the manifest states`);
+      return { memory, length };
     }
-    onBytes(value.length);
   }
-  if (length !== bytes) {
-    throw new GemletError("bad-artifact", `${url}: the file has ${length} bytes, the manifest states ${bytes}; load again or upload it again`);
-  }
-  return memory;
 }
 
-type Bytes = Uint8Array<ArrayBuffer>;
 type PartsReader = Pick<ReadableStreamBYOBReader, "cancel"> & { read(into: Bytes): Promise<ReadableStreamReadResult<Bytes>> };
 
 /**
@@ -92,7 +85,7 @@ function partsReader(body: ReadableStream<Bytes>): PartsReader {
   }
 }
 
-function fetchError(url: string, cause: unknown, signal: AbortSignal | undefined): GemletError {
+export function fetchError(url: string, cause: unknown, signal: AbortSignal | undefined): GemletError {
   try {
     throwIfAborted(signal);
   } catch (aborted) {

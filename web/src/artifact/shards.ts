@@ -1,9 +1,7 @@
-/** Streams the weight shards to where they belong, each checked against its SHA-256 before a byte of it is used. */
+/** Brings the weights in their shards to where they belong. */
 
-import { GemletError } from "../errors";
-import { fetchInto } from "./fetching";
-import { sha256 } from "./hash";
-import type { Manifest, Shard, Weight } from "./manifest";
+import type { Manifest, Weight } from "./manifest";
+import type { ShardSource } from "./shard_source";
 import type { StoredRows } from "./stored_rows";
 
 /** Each lane holds one shard in memory: 2 x 32 MiB, and the copy that `digest` makes of one. */
@@ -27,16 +25,9 @@ export interface ShardSink {
 type Target = [number, number, number, number];
 
 /**
- * Loads what `sink` takes of the manifest's shards into it. `folder` is the artifact's address with a slash at its end.
- * Throws GemletError "bad-artifact" for a shard with another length or hash, "storage", "network" or "aborted".
+ * Loads what `sink` takes of the manifest's shards into it. Throws GemletError as `source` does, and "storage" where a shard of a stored table was not kept.
  */
-export async function loadShards(
-  manifest: Manifest,
-  folder: string,
-  sink: ShardSink,
-  onBytes: (count: number) => void,
-  signal?: AbortSignal,
-): Promise<void> {
+export async function loadShards(manifest: Manifest, sink: ShardSink, source: ShardSource, signal?: AbortSignal): Promise<void> {
   const { stored } = sink;
   const targets = targetsByShard(manifest, sink);
   const needed = neededShards(manifest, sink);
@@ -44,36 +35,21 @@ export async function loadShards(
   const stop = new AbortController();
   const either = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
   let next = 0;
-  let checking = Promise.resolve();
-
-  /** Whether the store has the shard; what else is in it is then in `bytes`. */
-  const readStored = async (index: number, bytes: Bytes): Promise<boolean> => {
-    const file = stored?.wants(index) ? await stored.find(index) : null;
-    if (file && targets[index]!.length > 0) file.read(bytes, 0);
-    return file !== null;
-  };
 
   const lane = async (): Promise<void> => {
     let memory = new ArrayBuffer(largest + 1);
     for (let turn = next++; turn < needed.length; turn = next++) {
       const index = needed[turn]!;
       const shard = manifest.shards[index]!;
-      const isStored = await readStored(index, new Uint8Array(memory, 0, shard.bytes));
-      if (isStored) onBytes(shard.bytes);
-      else memory = await fetchInto(memory, folder + shard.file, shard.bytes, onBytes, either);
+      memory = await source.load(memory, shard, either);
+      if (stored?.wants(index)) await stored.open(index, source.refusal);
       const bytes = new Uint8Array(memory, 0, shard.bytes);
-      // One at a time: `digest` copies its input, and two copies more would be too much memory.
-      checking = checking.then(async () => {
-        if (!isStored) {
-          await checkHash(bytes, shard, folder);
-          if (stored?.wants(index)) await stored.put(index, bytes);
-        }
+      await source.oneAtATime(async () => {
         for (const [start, length, buffer, offset] of targets[index]!) {
           sink.write(buffer, offset, bytes.subarray(start, start + length));
         }
         await sink.flush();
       });
-      await checking;
     }
   };
   try {
@@ -100,14 +76,4 @@ function targetsByShard(manifest: Manifest, { weights, stored }: ShardSink): Tar
     }
   }
   return targets;
-}
-
-async function checkHash(bytes: Bytes, shard: Shard, folder: string): Promise<void> {
-  const found = await sha256(bytes);
-  if (found !== shard.sha256) {
-    throw new GemletError(
-      "bad-artifact",
-      `${folder}${shard.file}: the shard is damaged: expected SHA-256 ${shard.sha256}, found ${found}; load again or upload it again`,
-    );
-  }
 }

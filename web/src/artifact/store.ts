@@ -1,107 +1,50 @@
-/** Whole shards in the browser's private file system (OPFS): checked bytes, each in a file that is named by its SHA-256. */
+/** Keeps shards in the browser, by their SHA-256: one store for all models of the site. */
 
-import { GemletError } from "../errors";
+import { CacheStore } from "./cache_store";
+import type { Filled } from "./fetching";
+import { FileStore } from "./file_store";
 import type { Shard } from "./manifest";
-import { type FileHandle, openPrivateFolder, type SyncAccessHandle } from "./private_files";
 
-const FOLDER = "gemlet-shards";
+/** "files": private files (OPFS). "cache": the Cache API, for browsers and threads without those; there a shard comes whole or not at all. */
+export type StorePlace = "files" | "cache";
 
-export class ShardStore {
-  private constructor(private readonly folder: FileSystemDirectoryHandle) {}
-
-  /** Throws GemletError "storage" where this browser, or this thread of it, has no such file system. */
-  static async open(): Promise<ShardStore> {
-    return new ShardStore(await openPrivateFolder(FOLDER));
-  }
-
-  /** The shard, opened to be read; null where it is not there whole. Throws GemletError "storage" where another tab holds it. */
-  async find(shard: Shard): Promise<StoredShard | null> {
-    let file: FileHandle;
-    try {
-      file = (await this.folder.getFileHandle(shard.sha256)) as unknown as FileHandle;
-    } catch (cause) {
-      if ((cause as Error).name === "NotFoundError") return null;
-      throw refused(shard, cause);
-    }
-    // Browsers that do not know the mode open it for this tab alone.
-    const handle = await file.createSyncAccessHandle({ mode: "read-only" }).catch((cause) => {
-      throw refused(shard, cause);
-    });
-    if (handle.getSize() === shard.bytes) return new StoredShard(shard, handle);
-    handle.close();
-    return null;
-  }
-
-  /**
-   * Keeps the shard's bytes, which the caller has checked, and opens it. Only a complete file gets its name, so that what an
-   * interruption leaves is never taken for a shard. `total`: bytes of all shards that are to be kept, for the message.
-   * Throws GemletError "storage": no room, or another tab is storing it.
-   */
-  async put(shard: Shard, bytes: Uint8Array<ArrayBuffer>, total: number): Promise<StoredShard> {
-    const part = `${shard.sha256}.part`;
-    try {
-      const file = (await this.folder.getFileHandle(part, { create: true })) as unknown as FileHandle;
-      const handle = await file.createSyncAccessHandle({ mode: "readwrite" });
-      try {
-        handle.truncate(0);
-        const written = handle.write(bytes, { at: 0 });
-        if (written !== shard.bytes) throw new DOMException(`${written} of ${shard.bytes} bytes were written`, "QuotaExceededError");
-        handle.flush();
-      } finally {
-        handle.close();
-      }
-      await file.move(shard.sha256);
-    } catch (cause) {
-      // Whoever else holds it is writing it.
-      if (!isLock(cause)) await this.folder.removeEntry(part).catch(() => undefined);
-      throw isFull(cause) ? await full(total) : refused(shard, cause);
-    }
-    return (await this.find(shard))!;
-  }
+export interface ShardStore {
+  readonly place: StorePlace;
+  /** Bytes that are kept of each shard, by its SHA-256, also of those that are not whole. */
+  sizes(): Promise<Map<string, number>>;
+  /** What is kept as this shard, unchecked, at the front of `memory`, which is longer than it and is detached as by readInto; null: nothing. */
+  read(shard: Shard, memory: ArrayBuffer): Promise<Filled | null>;
+  /** Begins to keep the shard, or goes on with it. One tab at a time: see withLock. Throws what the browser does. */
+  begin(shard: Shard): Promise<ShardPart>;
+  /** Removes the shard, whole or not; a file that another tab has open stays. */
+  remove(sha256: string): Promise<void>;
 }
 
-/** An open shard. It stays open, since opening one takes longer than reading a row of it. */
-export class StoredShard {
-  constructor(
-    private readonly shard: Shard,
-    private readonly handle: SyncAccessHandle,
-  ) {}
-
-  /** Fills `into` from byte `at` on. Throws GemletError "storage" where the file ends before. */
-  read(into: Uint8Array<ArrayBuffer>, at: number): void {
-    const count = this.handle.read(into, { at });
-    if (count === into.length) return;
-    const found = `expected ${into.length} bytes at ${at}, found ${count}`;
-    throw new GemletError("storage", `the stored shard ${this.shard.file} was cut short: ${found}; load the model again`);
-  }
-
-  close(): void {
-    this.handle.close();
-  }
+/** A shard on its way into the store. Until it is closed or finished or discarded, it is this tab's. */
+export interface ShardPart {
+  /** Bytes from the shard's front on that are there already, and the version of the file that they are from. */
+  readonly bytes: number;
+  readonly etag: string | null;
+  /** Fills `into` with the first of those. */
+  read(into: Uint8Array<ArrayBuffer>): void;
+  /** Forgets them. */
+  restart(etag: string | null): Promise<void>;
+  /** A failure shows in `finish`: until then the shard is good without being kept. */
+  append(bytes: Uint8Array<ArrayBuffer>, at: number): void;
+  /** Gives the whole shard, whose bytes have been checked, its name. Throws what the browser does. */
+  finish(bytes: Uint8Array<ArrayBuffer>): Promise<void>;
+  /** Leaves what is there to the next load. */
+  close(): void;
+  discard(): Promise<void>;
 }
 
-function isLock(cause: unknown): boolean {
-  return (cause as Error).name === "NoModificationAllowedError";
+/** The store to load from; null where this browser, or this window of it, keeps nothing for the site. */
+export async function openStore(): Promise<ShardStore | null> {
+  return FileStore.open().catch(() => CacheStore.open());
 }
 
-function isFull(cause: unknown): boolean {
-  return (cause as Error).name === "QuotaExceededError";
-}
-
-async function full(total: number): Promise<GemletError> {
-  const { quota = 0, usage = 0 } = await navigator.storage.estimate();
-  const room = `per-layer embeddings take ${mebibytes(total)}, and the browser gives this site ${mebibytes(quota)}, of which ${mebibytes(usage)} are in use`;
-  return new GemletError("storage", `no room in the browser's storage: ${room}. Make room on the disk, or load with perLayerEmbeddings "gpu"`);
-}
-
-function mebibytes(bytes: number): string {
-  return `${Math.ceil(bytes / 2 ** 20)} MiB`;
-}
-
-function refused(shard: Shard, cause: unknown): GemletError {
-  if (isLock(cause)) {
-    return new GemletError("storage", `another tab holds the stored shard ${shard.file}; close that tab, or wait until it has loaded, and load again`);
-  }
-  const advice = 'load again, or with perLayerEmbeddings "gpu"';
-  return new GemletError("storage", `the browser's storage refused the shard ${shard.file}: ${(cause as Error).message}; ${advice}`);
+/** All stores that there are, to look at and to remove shards from. Works in a page too. */
+export async function findStores(): Promise<ShardStore[]> {
+  const stores = await Promise.all([FileStore.find(), CacheStore.open()]);
+  return stores.filter((store) => store !== null);
 }

@@ -1,7 +1,8 @@
 /** Rows of tables, read out of stored shards when they are wanted. */
 
+import { GemletError } from "../errors";
+import type { FileStore, StoredShard } from "./file_store";
 import type { Manifest, Piece, Shard } from "./manifest";
-import type { ShardStore, StoredShard } from "./store";
 
 export class StoredRows {
   /** Shards that hold rows, by their index. */
@@ -11,7 +12,7 @@ export class StoredRows {
 
   constructor(
     manifest: Manifest,
-    private readonly store: ShardStore,
+    private readonly store: FileStore,
   ) {
     const buffers = new Set(manifest.tables.flatMap((table) => table.buffers));
     const ofTables = manifest.weights.filter(({ buffer }) => buffers.has(buffer));
@@ -29,17 +30,12 @@ export class StoredRows {
     return this.shards.has(shard);
   }
 
-  /** The shard, where the store has it whole; it stays open for `read`. Throws GemletError "storage". */
-  async find(shard: number): Promise<StoredShard | null> {
-    const file = await this.store.find(this.shards.get(shard)!);
-    if (file) this.files.set(shard, file);
-    return file;
-  }
-
-  /** Keeps a shard whose bytes have been checked. Throws GemletError "storage". */
-  async put(shard: number, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
-    const total = [...this.shards.values()].reduce((sum, each) => sum + each.bytes, 0);
-    this.files.set(shard, await this.store.put(this.shards.get(shard)!, bytes, total));
+  /** Opens a shard that has been loaded, for `read`. `refusal`: why the store keeps no more, if it does not. Throws GemletError "storage". */
+  async open(shard: number, refusal: string | null): Promise<void> {
+    const file = await this.store.open(this.shards.get(shard)!).catch((error: GemletError) => {
+      throw refusal === null ? error : new GemletError("storage", `${error.message}; ${refusal}`);
+    });
+    this.files.set(shard, file);
   }
 
   /** Fills `into` from byte `at` of the buffer on; where a shard ends there, from several. Throws GemletError "storage". */

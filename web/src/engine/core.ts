@@ -10,6 +10,7 @@ import { fitMessages } from "../text/fit_messages";
 import { BackendSlot } from "./backend_slot";
 import { checkTokenIds } from "./check_params";
 import type { Model } from "./load";
+import type { StorageInfo } from "./load_weights";
 import type { ChatParams, CompletionParams, SamplingParams } from "./openai";
 
 export interface EngineInfo {
@@ -25,6 +26,8 @@ export interface EngineInfo {
   quantization: Quantization;
   weight_bytes: number;
   backend: BackendInfo;
+  /** Where the weights came from when the model was loaded. */
+  storage: StorageInfo;
 }
 
 /** Parameters that have been checked, without the signal. */
@@ -52,9 +55,9 @@ export class Core {
     onBackend: (backend: BackendInfo) => void,
   ) {
     const { name, title, architecture, chat, license, facts, context, quantization } = model.manifest;
-    const backend = model.backend.info;
+    const { storage, backend: { info: backend } } = model;
     const weight_bytes = weightBytes(model.manifest);
-    this.info = { name, title, architecture, chat, license, facts, context, quantization, weight_bytes, backend };
+    this.info = { name, title, architecture, chat, license, facts, context, quantization, weight_bytes, backend, storage };
     this.slot = new BackendSlot(model.backend, model.fallBack, ({ info }) => onBackend(info));
   }
 

@@ -1,5 +1,7 @@
 /** The public engine: starts the worker and speaks OpenAI's shapes. */
 
+import type { StorageFull } from "../artifact/room";
+import { deleteModel, type StoredModel, storedModels } from "../artifact/stored_models";
 import type { ActivationsRequest, BackendInfo, EmbeddingsRequest, TuningRequest } from "../backend/backend";
 import type { BackendRequest } from "../backend/choose";
 import { GemletError } from "../errors";
@@ -7,7 +9,7 @@ import { STEPS_IN_FLIGHT } from "../generate/generate";
 import { type ChatCompletions, chatCompletions, type TextCompletions, textCompletions } from "./completions";
 import type { EngineInfo } from "./core";
 import type { Progress } from "./load";
-import { RpcClient } from "./rpc";
+import { type LoadEvent, RpcClient } from "./rpc";
 
 /** Milliseconds. */
 const LONGEST_UNLOAD = 3000;
@@ -50,11 +52,26 @@ export interface LoadOptions {
   onProgress?: (progress: Progress) => void;
   /** Told of a backend that has taken over, since the GPU was lost or failed. `info.backend` is that one then. */
   onBackend?: (backend: BackendInfo) => void;
+  /**
+   * Asked where the browser has too little room to keep the model beside the others that it keeps for this site; gives the folders of those that may be
+   * deleted. Without it, and where that is not enough, the model is loaded all the same but not kept, and `info.storage.note` says so.
+   */
+  onStorageFull?: (full: StorageFull) => string[] | Promise<string[]>;
   /** Ends the loading with GemletError "aborted". */
   signal?: AbortSignal;
 }
 
+/** Models that the browser keeps for this site, so that they need not be downloaded again. */
+export interface StoredModels {
+  /** The least recently used first. */
+  list(): Promise<StoredModel[]>;
+  /** Frees what the model in `folder` (as in `Engine.load`) does not share with others. An engine that has it loaded is not disturbed. */
+  delete(folder: string): Promise<void>;
+}
+
 export class Engine {
+  static readonly models: StoredModels = { list: storedModels, delete: (folder) => deleteModel(addressOf(folder)) };
+
   /** `chat.completions.create` answers a conversation by the model's own chat template. */
   readonly chat: { completions: ChatCompletions };
   /** `completions.create` continues a text or a list of token ids. */
@@ -81,7 +98,7 @@ export class Engine {
    */
   static async load(folder: string, options: LoadOptions = {}): Promise<Engine> {
     const { backend = "auto", perLayerEmbeddings = "auto", tuning = "auto", activations = null, threads = null } = options;
-    const { stepsInFlight = STEPS_IN_FLIGHT, onProgress, onBackend, signal } = options;
+    const { stepsInFlight = STEPS_IN_FLIGHT, onProgress, onBackend, onStorageFull, signal } = options;
     const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module", name: "gemlet" });
     let engine: Engine | undefined;
     const rpc = new RpcClient(worker, (notice) => {
@@ -92,10 +109,19 @@ export class Engine {
     worker.addEventListener("error", ({ message }) => {
       rpc.fail(new GemletError("worker-failed", `the engine's worker failed: ${message || "its script did not load"}`));
     });
+    const onEvent = async (event: LoadEvent): Promise<void> => {
+      if (!("storageFull" in event)) return onProgress?.(event);
+      try {
+        await rpc.call("makeRoom", await onStorageFull!(event.storageFull));
+      } catch (error) {
+        rpc.fail(error as Error);
+      }
+    };
+    // Only a page can ask for it. The browser may ask the visitor, or refuse: then it clears what it keeps when the disk is full.
+    void navigator.storage?.persist?.().catch(() => false);
     try {
-      const address = new URL(folder.endsWith("/") ? folder : `${folder}/`, document.baseURI).href;
-      const request = { folder: address, backend, perLayerEmbeddings, tuning, activations, threads, stepsInFlight };
-      const info = await rpc.call("load", request, onProgress, signal);
+      const asked = { backend, perLayerEmbeddings, tuning, activations, threads, stepsInFlight };
+      const info = await rpc.call("load", { folder: addressOf(folder), ...asked, asksForRoom: onStorageFull !== undefined }, onEvent, signal);
       engine = new Engine(info, worker, rpc);
       return engine;
     } catch (error) {
@@ -122,4 +148,9 @@ export class Engine {
     await Promise.race([this.rpc.call("unload", null), patience]).finally(() => this.worker.terminate());
     this.rpc.fail(new GemletError("unloaded", "the engine was unloaded"));
   }
+}
+
+/** The artifact's absolute address with a slash at its end. */
+function addressOf(folder: string): string {
+  return new URL(folder.endsWith("/") ? folder : `${folder}/`, document.baseURI).href;
 }

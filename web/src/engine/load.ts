@@ -3,6 +3,7 @@
 import { checkManifest } from "../artifact/check_manifest";
 import { fetchJson, fetchText } from "../artifact/fetching";
 import type { Manifest } from "../artifact/manifest";
+import type { AskForRoom } from "../artifact/room";
 import type { ActivationsRequest, Backend, TuningRequest } from "../backend/backend";
 import { chooseAfter, chooseBackend, type ChoiceRequest } from "../backend/choose";
 import { GemletError, isGpuFailure } from "../errors";
@@ -11,6 +12,7 @@ import { Tokenizer } from "../text/tokenizer";
 import type { FallBack } from "./backend_slot";
 import { checkLoadRequest } from "./check_load_request";
 import { type BackendLoad, loadBackend, type Progress } from "./load_backend";
+import type { StorageInfo } from "./load_weights";
 
 export type { Progress };
 
@@ -20,6 +22,8 @@ export interface LoadRequest extends ChoiceRequest {
   tuning: TuningRequest;
   activations: ActivationsRequest | null;
   stepsInFlight: number;
+  /** Whether the page answers `storageFull`. */
+  asksForRoom: boolean;
 }
 
 interface Text {
@@ -30,13 +34,15 @@ interface Text {
 export interface Model extends Text {
   manifest: Manifest;
   backend: Backend;
+  storage: StorageInfo;
   /** Null where nothing can take the backend's place. */
   fallBack: FallBack | null;
 }
 
-/** Throws GemletError; nothing of the model stays in memory then. */
+/** `askForRoom`: null where nobody can be asked. Throws GemletError; nothing of the model stays in memory then. */
 export async function loadModel(
   request: LoadRequest,
+  askForRoom: AskForRoom | null,
   onProgress: (progress: Progress) => void,
   signal: AbortSignal,
 ): Promise<Model> {
@@ -46,7 +52,10 @@ export async function loadModel(
   const address = `${folder}model.json`;
   const manifest = checkManifest(await fetchJson(address, signal), address);
   onProgress({ phase: "manifest", loaded: 1, total: 1, unit: "files" });
-  const load: BackendLoad = { folder, manifest, perLayerEmbeddings, kernels: { tuning, activations: activations ?? "float" }, onProgress };
+  let storage!: StorageInfo;
+  const onStorage = (info: StorageInfo): void => void (storage = info);
+  const kernels = { tuning, activations: activations ?? "float" };
+  const load: BackendLoad = { folder, manifest, perLayerEmbeddings, kernels, askForRoom, onProgress, onStorage };
 
   let text: Promise<Text> | undefined;
   const loadTextOnce = (): Promise<Text> => (text ??= loadText(folder, manifest, onProgress, signal));
@@ -69,7 +78,7 @@ export async function loadModel(
     if (!canFallBack || !isGpuFailure(error)) throw error;
     backend = await fallBack(error, signal);
   }
-  return { manifest, backend, ...(await loadTextOnce()), fallBack: canFallBack && backend.info.name === "webgpu" ? fallBack : null };
+  return { manifest, backend, storage, ...(await loadTextOnce()), fallBack: canFallBack && backend.info.name === "webgpu" ? fallBack : null };
 }
 
 async function loadText(

@@ -2,11 +2,10 @@
 
 import { fetchFile, fetchText } from "../artifact/fetching";
 import type { Manifest } from "../artifact/manifest";
-import { loadShards, neededShards } from "../artifact/shards";
+import type { AskForRoom } from "../artifact/room";
 import type { Backend, EmbeddingsRequest, KernelsRequest } from "../backend/backend";
 import { throwIfAborted } from "../errors";
-
-const MOST_REPORTS_PER_SECOND = 20;
+import { loadWeights, type StorageInfo } from "./load_weights";
 
 /** How far a phase is. Kernels are compiled while weights, and then the tokenizer, are loaded. */
 export interface Progress {
@@ -22,7 +21,11 @@ export interface BackendLoad {
   manifest: Manifest;
   perLayerEmbeddings: EmbeddingsRequest;
   kernels: KernelsRequest;
+  /** Whether other models may go from the browser's storage; null: there is nobody to ask. */
+  askForRoom: AskForRoom | null;
   onProgress: (progress: Progress) => void;
+  /** Told once the weights are there where they came from. */
+  onStorage: (storage: StorageInfo) => void;
 }
 
 /**
@@ -34,7 +37,7 @@ export async function loadBackend(backend: Backend, load: BackendLoad, signal: A
   const either = AbortSignal.any([signal, failed.signal]);
   try {
     await backend.allocate(load.perLayerEmbeddings);
-    await Promise.all([loadWeights(backend, load, either).then(afterWeights), loadKernels(backend, load, either)]);
+    await Promise.all([loadWeights(backend.weights, load, either).then(load.onStorage).then(afterWeights), loadKernels(backend, load, either)]);
     throwIfAborted(signal);
     await backend.complete();
     throwIfAborted(signal);
@@ -57,20 +60,4 @@ async function loadKernels(backend: Backend, { folder, manifest, kernels, onProg
   const text = (file: string): Promise<string> => fetchText(folder + file, signal);
   const response = (file: string): Promise<Response> => fetchFile(folder + file, signal);
   await backend.prepare({ manifest, text, response, onPart }, kernels);
-}
-
-async function loadWeights(backend: Backend, { folder, manifest, onProgress }: BackendLoad, signal: AbortSignal): Promise<void> {
-  const sink = backend.weights;
-  const total = neededShards(manifest, sink).reduce((sum, index) => sum + manifest.shards[index]!.bytes, 0);
-  let loaded = 0;
-  let reportedAt = 0;
-  const onBytes = (count: number): void => {
-    loaded += count;
-    const now = performance.now();
-    if (loaded < total && now - reportedAt < 1000 / MOST_REPORTS_PER_SECOND) return;
-    reportedAt = now;
-    onProgress({ phase: "weights", loaded, total, unit: "bytes" });
-  };
-  onBytes(0);
-  await loadShards(manifest, folder, sink, onBytes, signal);
 }

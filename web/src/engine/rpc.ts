@@ -1,5 +1,6 @@
 /** Calls into the worker: a request, events while it runs, and one result or error. Typed by `Methods`. */
 
+import type { StorageFull } from "../artifact/room";
 import type { BackendInfo } from "../backend/backend";
 import { type ErrorCode, GemletError } from "../errors";
 import type { Outcome } from "../generate/generate";
@@ -8,12 +9,17 @@ import type { LoadRequest, Progress } from "./load";
 
 export type GenerateEvent = { promptTokens: number } | { token: number | null; text: string };
 
+/** `storageFull`: the load waits until `makeRoom` says what may go. */
+export type LoadEvent = Progress | { storageFull: StorageFull };
+
 /** What the worker tells that no call asked for: another backend has taken over, or how far it is with that. */
 export type Notice = { backend: BackendInfo } | { progress: Progress };
 
 /** What the worker can do: name to arguments, events and result. */
 export interface Methods {
-  load: { args: LoadRequest; event: Progress; result: EngineInfo };
+  load: { args: LoadRequest; event: LoadEvent; result: EngineInfo };
+  /** Folders of stored models that may be deleted, for the load under way. */
+  makeRoom: { args: string[]; event: never; result: null };
   logits: { args: Logits; event: never; result: Float32Array<ArrayBuffer> };
   generate: { args: GenerateRequest; event: GenerateEvent; result: Outcome };
   unload: { args: null; event: never; result: null };

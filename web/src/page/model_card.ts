@@ -4,6 +4,7 @@ import { css, html, LitElement, nothing } from "lit";
 import { customElement, property } from "lit/decorators.js";
 import type { EngineInfo } from "../engine/core";
 import { BACKENDS, formatBytes, formatCount, formatKey } from "./format";
+import "./stored_models";
 import { controls } from "./styles";
 
 function embeddingsRow({ place, reason }: NonNullable<EngineInfo["backend"]["per_layer_embeddings"]>): [string, string] {
@@ -34,6 +35,11 @@ function backendRows({ name, adapter, reason, threads, module }: EngineInfo["bac
     ["Module", `${formatBytes(module.bytes)} with ${simd}, ${activations}`],
     ["Memory", formatBytes(module.memory_bytes)],
   ];
+}
+
+function storageRow({ network_bytes, stored_bytes, note }: EngineInfo["storage"]): [string, string] {
+  const parts = [stored_bytes > 0 && `${formatBytes(stored_bytes)} from this browser`, network_bytes > 0 && `${formatBytes(network_bytes)} downloaded`];
+  return ["Loaded", `${parts.filter((part) => part !== false).join(", ")}${note === null ? "" : `. Not kept: ${note}`}`];
 }
 
 @customElement("gemlet-model-card")
@@ -73,7 +79,7 @@ export class ModelCard extends LitElement {
   @property({ type: Boolean }) open = false;
 
   override render() {
-    const { title, chat, facts, context, quantization, weight_bytes, backend } = this.info;
+    const { title, chat, facts, context, quantization, weight_bytes, backend, storage } = this.info;
     const rows: [string, string][] = [
       ["Kind", chat ? "Chat model" : "Base model: it continues text"],
       ...Object.entries(facts).map(([key, value]): [string, string] => [
@@ -82,6 +88,7 @@ export class ModelCard extends LitElement {
       ]),
       ["Context here", formatCount(context)],
       ["Weights", `${formatBytes(weight_bytes)} · ${Object.keys(quantization.formats).sort().join(", ")}`],
+      storageRow(storage),
       ...(backend.per_layer_embeddings ? [embeddingsRow(backend.per_layer_embeddings)] : []),
       ...(backend.kernels ? [kernelsRow(backend.kernels)] : []),
       ...backendRows(backend),
@@ -90,6 +97,7 @@ export class ModelCard extends LitElement {
       <details class="card" ?open=${this.open}>
         <summary>${title}</summary>
         <dl>${rows.map(([key, value]) => html`<dt>${key}</dt><dd>${value}</dd>`)}</dl>
+        <gemlet-stored-models></gemlet-stored-models>
         ${this.renderLicense()}
       </details>
     `;

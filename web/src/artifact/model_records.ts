@@ -1,0 +1,40 @@
+/** What the browser keeps of which model: a record for each, in a cache of its own, so that a shard that no record names can go. */
+
+import { openCache } from "./cache_store";
+import type { Manifest, Shard } from "./manifest";
+
+const CACHE = "gemlet-models";
+/** Nothing is ever asked of this host: entries need an address. */
+const PREFIX = "https://gemlet.invalid/?folder=";
+
+export interface ModelRecord {
+  /** The artifact's absolute address with a slash at its end: what tells models apart. */
+  folder: string;
+  name: string;
+  title: string;
+  shards: Pick<Shard, "sha256" | "bytes">[];
+  /** When it was last loaded, in milliseconds since 1970. */
+  last_used: number;
+}
+
+/** In no order. None where the browser keeps none. */
+export async function modelRecords(): Promise<ModelRecord[]> {
+  const cache = await openCache(CACHE);
+  const keys = (await cache?.keys()) ?? [];
+  const answers = await Promise.all(keys.map((key) => cache!.match(key)));
+  return Promise.all(answers.filter((answer) => answer !== undefined).map((answer) => answer.json() as Promise<ModelRecord>));
+}
+
+/** Writes the model's record anew, as used now. */
+export async function recordModel(folder: string, { name, title, shards }: Manifest): Promise<void> {
+  const record: ModelRecord = { folder, name, title, shards: shards.map(({ sha256, bytes }) => ({ sha256, bytes })), last_used: Date.now() };
+  await (await openCache(CACHE))?.put(keyOf(folder), Response.json(record));
+}
+
+export async function removeRecord(folder: string): Promise<void> {
+  await (await openCache(CACHE))?.delete(keyOf(folder));
+}
+
+function keyOf(folder: string): string {
+  return PREFIX + encodeURIComponent(folder);
+}

@@ -1,0 +1,44 @@
+/** Room in the browser's storage, looked for before a download. */
+
+import { GemletError } from "../errors";
+import { deleteModel, type StoredModel, storedModels } from "./stored_models";
+
+/** What is short, in bytes, and the other models that could go, the least recently used first. */
+export interface StorageFull {
+  needed: number;
+  free: number;
+  candidates: StoredModel[];
+}
+
+/** Resolves with the folders of the candidates that may be deleted. */
+export type AskForRoom = (full: StorageFull) => Promise<string[]>;
+
+/**
+ * Null where the browser has room for `needed` bytes more; else says why nothing more can be kept. `folder`: the model that they are for. Other models are
+ * deleted only where `ask` names them. Throws GemletError "bad-request" where it names what is no candidate.
+ */
+export async function makeRoom(folder: string, needed: number, ask: AskForRoom | null): Promise<string | null> {
+  const free = await freeBytes();
+  if (needed <= free) return null;
+  if (ask) {
+    const candidates = (await storedModels()).filter((model) => model.folder !== folder);
+    const chosen = candidates.length > 0 ? await ask({ needed, free, candidates }) : [];
+    const wrong = chosen.find((each) => !candidates.some((candidate) => candidate.folder === each));
+    if (wrong !== undefined) {
+      const known = candidates.map((candidate) => candidate.folder).join(", ");
+      throw new GemletError("bad-request", `onStorageFull: expected folders of candidates (${known}), found ${JSON.stringify(wrong)}`);
+    }
+    for (const each of chosen) await deleteModel(each);
+  }
+  const left = await freeBytes();
+  return needed <= left ? null : `the model needs ${mebibytes(needed)} more of the browser's storage, which has ${mebibytes(left)} free for this site`;
+}
+
+async function freeBytes(): Promise<number> {
+  const { quota = Infinity, usage = 0 } = (await navigator.storage?.estimate?.()) ?? {};
+  return Math.max(0, quota - usage);
+}
+
+function mebibytes(bytes: number): string {
+  return `${Math.ceil(bytes / 2 ** 20)} MiB`;
+}
