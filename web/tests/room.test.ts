@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { makeRoom, type StorageFull } from "../src/artifact/room";
+import { makeRoom, offerModels, type StorageFull } from "../src/artifact/room";
 import { claimModel, storedModels } from "../src/artifact/stored_models";
 import { FakeCaches } from "./fake_caches";
 import { FakeFileHandle, FakeFiles } from "./fake_files";
@@ -73,4 +73,14 @@ test("a folder that was not offered is refused by its name, and nothing is delet
   const asked = makeRoom(folderOf("mine"), 4 * MIB, async () => [folderOf("old"), folderOf("mine")]);
   await expect(asked).rejects.toMatchObject({ code: "bad-request", message: expect.stringContaining(`found "${folderOf("mine")}"`) });
   expect(await stored()).toEqual(["old", "middle", "mine"]);
+});
+
+test("where the browser was wrong, models are offered all the same", async () => {
+  const ask = vi.fn(async ({ candidates }: StorageFull) => [candidates[0]!.folder]);
+  expect(await offerModels(folderOf("mine"), MIB, 0, ask)).toBe(true);
+  expect(ask).toHaveBeenCalledWith(expect.objectContaining({ needed: MIB, free: 0 }));
+  expect(await stored()).toEqual(["middle", "mine"]);
+  expect(await offerModels(folderOf("mine"), MIB, 0, async () => [])).toBe(false);
+  expect(await offerModels(folderOf("mine"), MIB, 0, null)).toBe(false);
+  expect(await stored()).toEqual(["middle", "mine"]);
 });

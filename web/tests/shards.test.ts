@@ -31,7 +31,7 @@ function asDefaultStream(bytes: Bytes): ReadableStream<Bytes> {
 
 /** Loads from the network alone; tests/store.test.ts has the store. */
 async function loadInto(manifest: Manifest, sink: Pick<ShardSink, "write" | "flush">, onBytes: (count: number) => void = () => undefined, signal?: AbortSignal) {
-  const source = new ShardSource(FOLDER, null, null, onBytes);
+  const source = new ShardSource(FOLDER, null, null, async () => false, onBytes);
   await loadShards(manifest, { weights: manifest.weights, stored: null, ...sink }, source, signal);
 }
 

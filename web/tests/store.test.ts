@@ -35,9 +35,9 @@ beforeEach(() => {
 afterEach(() => vi.unstubAllGlobals());
 
 /** Loads shards one after the other, as a tab does; gives their bytes and what came from where. */
-async function load({ which = [shard], refusal = null as string | null, signal = new AbortController().signal } = {}) {
+async function load({ which = [shard], refusal = null as string | null, signal = new AbortController().signal, makeRoom = async () => false } = {}) {
   let counted = 0;
-  const source = new ShardSource(FOLDER, await openStore(), refusal, (count) => (counted += count));
+  const source = new ShardSource(FOLDER, await openStore(), refusal, makeRoom, (count) => (counted += count));
   const size = Math.max(...which.map(({ bytes }) => bytes)) + 1;
   const loaded: number[][] = [];
   for (const each of which) loaded.push([...new Uint8Array(await source.load(new ArrayBuffer(size), each, signal), 0, each.bytes)]);
@@ -158,7 +158,7 @@ describe("a shard", () => {
 
   test.each<[string, Error | "half", string]>([
     ["throws", new DOMException("no room", "QuotaExceededError"), "no room"],
-    ["writes less", "half", "bytes were written"],
+    ["writes less", "half", "it has no room left"],
     ["fails otherwise", new Error("the disk is on fire"), "the disk is on fire"],
   ])("is loaded but not kept where the storage %s, and that is told", async (_, failure, message) => {
     files.failures.set(1, failure); // after the tag
@@ -166,6 +166,15 @@ describe("a shard", () => {
     expect(rest).toMatchObject({ counted: shard.bytes + other.bytes, counts: { network: shard.bytes + other.bytes } });
     expect(refusal).toContain(message);
     expect([files.files.size, files.open.size]).toEqual([0, 0]);
+  });
+
+  test("is kept after all where room is made for it, and nobody is asked twice for one shard", async () => {
+    files.quota = 3; // a tag's
+    const makeRoom = vi.fn(async () => ((files.quota = shard.bytes + 3), true));
+    expect(await load({ which: [shard, other], makeRoom })).toMatchObject({ refusal: expect.stringContaining("no room") });
+    expect(makeRoom).toHaveBeenCalledTimes(2);
+    expect([...files.files.keys()]).toEqual([shard.sha256]);
+    expect(files.files.get(shard.sha256)).toEqual(content);
   });
 
   test("is read from the store, but not put into it, where nothing more is to be kept", async () => {

@@ -32,7 +32,7 @@ async function load(refusal: string | null = null) {
   const written = new Map<number, Uint8Array>(manifest.buffers.map(({ bytes }, index) => [index, new Uint8Array(bytes)]));
   const write = (buffer: number, offset: number, bytes: Uint8Array): void => written.get(buffer)!.set(bytes, offset);
   let counted = 0;
-  const source = new ShardSource(FOLDER, await openStore(), refusal, (count) => (counted += count));
+  const source = new ShardSource(FOLDER, await openStore(), refusal, async () => false, (count) => (counted += count));
   await loadShards(manifest, { weights: manifest.weights, write, flush: async () => undefined, stored }, source);
   return { stored, written, counted };
 }
@@ -93,7 +93,7 @@ describe("a stored table", () => {
   });
 
   test("is an error where the browser keeps no more, and says why", async () => {
-    await expect(load("the disk is full")).rejects.toMatchObject({ code: "storage", message: expect.stringMatching(/did not give the shard .*; the disk is full$/) });
+    await expect(load("the disk is full")).rejects.toMatchObject({ code: "storage", message: expect.stringMatching(/^per-layer embeddings take 1 MiB .*, but the disk is full\. Make room/) });
   });
 
   test("says that another tab holds a shard", async () => {

@@ -106,8 +106,7 @@ async function openPatiently(file: FileHandle): Promise<SyncAccessHandle> {
   }
 }
 
-/** Browsers may write less than asked for where there is no more room. */
+/** Where there is no more room, browsers may write less than asked for; what they say that they wrote is then no number to show. */
 function writeAll(handle: SyncAccessHandle, bytes: Uint8Array<ArrayBuffer>, at: number): void {
-  const written = handle.write(bytes, { at });
-  if (written !== bytes.length) throw new DOMException(`${written} of ${bytes.length} bytes were written`, "QuotaExceededError");
+  if (handle.write(bytes, { at }) !== bytes.length) throw new DOMException("it has no room left", "QuotaExceededError");
 }

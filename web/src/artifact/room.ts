@@ -3,7 +3,7 @@
 import { GemletError } from "../errors";
 import { deleteModel, type StoredModel, storedModels } from "./stored_models";
 
-/** What is short, in bytes, and the other models that could go, the least recently used first. */
+/** What is short, in bytes, and the other models that could go, the least recently used first. `free`: 0 where it turned out to be full in the midst of a download. */
 export interface StorageFull {
   needed: number;
   free: number;
@@ -14,24 +14,28 @@ export interface StorageFull {
 export type AskForRoom = (full: StorageFull) => Promise<string[]>;
 
 /**
- * Null where the browser has room for `needed` bytes more; else says why nothing more can be kept. `folder`: the model that they are for. Other models are
- * deleted only where `ask` names them. Throws GemletError "bad-request" where it names what is no candidate.
+ * Null where the browser says that it has room for `needed` bytes more; else why nothing more can be kept. It may be wrong: Chrome tells less than it knows.
+ * `folder`: the model that they are for. Other models are deleted only where `ask` names them. Throws as offerModels.
  */
 export async function makeRoom(folder: string, needed: number, ask: AskForRoom | null): Promise<string | null> {
   const free = await freeBytes();
   if (needed <= free) return null;
-  if (ask) {
-    const candidates = (await storedModels()).filter((model) => model.folder !== folder);
-    const chosen = candidates.length > 0 ? await ask({ needed, free, candidates }) : [];
-    const wrong = chosen.find((each) => !candidates.some((candidate) => candidate.folder === each));
-    if (wrong !== undefined) {
-      const known = candidates.map((candidate) => candidate.folder).join(", ");
-      throw new GemletError("bad-request", `onStorageFull: expected folders of candidates (${known}), found ${JSON.stringify(wrong)}`);
-    }
-    for (const each of chosen) await deleteModel(each);
-  }
+  await offerModels(folder, needed, free, ask);
   const left = await freeBytes();
   return needed <= left ? null : `the model needs ${mebibytes(needed)} more of the browser's storage, which has ${mebibytes(left)} free for this site`;
+}
+
+/** Deletes of the other models those that `ask` names; whether there was any. Throws GemletError "bad-request" where it names what is no candidate. */
+export async function offerModels(folder: string, needed: number, free: number, ask: AskForRoom | null): Promise<boolean> {
+  const candidates = (await storedModels()).filter((model) => model.folder !== folder);
+  const chosen = ask && candidates.length > 0 ? await ask({ needed, free, candidates }) : [];
+  const wrong = chosen.find((each) => !candidates.some((candidate) => candidate.folder === each));
+  if (wrong !== undefined) {
+    const known = candidates.map((candidate) => candidate.folder).join(", ");
+    throw new GemletError("bad-request", `onStorageFull: expected folders of candidates (${known}), found ${JSON.stringify(wrong)}`);
+  }
+  for (const each of chosen) await deleteModel(each);
+  return chosen.length > 0;
 }
 
 async function freeBytes(): Promise<number> {

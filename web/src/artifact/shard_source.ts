@@ -17,12 +17,13 @@ export class ShardSource {
 
   /**
    * `folder`: the artifact's address with a slash at its end. `store`: null where the browser keeps nothing. `refusal`: why no more is kept; null where it is.
-   * `onBytes` is told how many bytes more of the model are there, which is below 0 where a shard was damaged.
+   * `makeRoom` is called where the storage turns out to be full; whether it may have room now. `onBytes` is told how many bytes more of the model are there, which is below 0 where a shard was damaged.
    */
   constructor(
     private readonly folder: string,
     private readonly store: ShardStore | null,
     public refusal: string | null,
+    private readonly makeRoom: () => Promise<boolean>,
     private readonly onBytes: (count: number) => void,
   ) {}
 
@@ -64,7 +65,7 @@ export class ShardSource {
       memory = filled.memory;
       problem = await this.problem(filled, shard);
       if (problem === null) {
-        if (part) await this.keep(part, new Uint8Array(memory, 0, shard.bytes));
+        if (part) await this.keep(part, shard, new Uint8Array(memory, 0, shard.bytes));
         return memory;
       }
       this.onBytes(-filled.length);
@@ -110,12 +111,25 @@ export class ShardSource {
     }
   }
 
-  private async keep(part: ShardPart, bytes: Bytes): Promise<void> {
+  private async keep(part: ShardPart, shard: Shard, bytes: Bytes): Promise<void> {
     try {
       await this.oneAtATime(() => part.finish(bytes));
     } catch (cause) {
-      this.refuse(cause);
       await part.discard();
+      const again = (cause as Error).name === "QuotaExceededError" && (await this.makeRoom()) ? await this.begin(shard) : null;
+      if (again) await this.keepWhole(again, bytes);
+      else this.refuse(cause);
+    }
+  }
+
+  private async keepWhole(part: ShardPart, bytes: Bytes): Promise<void> {
+    await part.restart(null);
+    part.append(bytes, 0);
+    try {
+      await this.oneAtATime(() => part.finish(bytes));
+    } catch (cause) {
+      await part.discard();
+      this.refuse(cause);
     }
   }
 

@@ -30,12 +30,19 @@ export class StoredRows {
     return this.shards.has(shard);
   }
 
-  /** Opens a shard that has been loaded, for `read`. `refusal`: why the store keeps no more, if it does not. Throws GemletError "storage". */
+  /** Opens a shard that has been loaded, for `read`. Throws GemletError "storage", which tells `refusal`: why the store keeps no more; null: it does. */
   async open(shard: number, refusal: string | null): Promise<void> {
-    const file = await this.store.open(this.shards.get(shard)!).catch((error: GemletError) => {
-      throw refusal === null ? error : new GemletError("storage", `${error.message}; ${refusal}`);
+    const file = await this.store.open(this.shards.get(shard)!).catch((error: unknown) => {
+      throw refusal === null ? error : this.noRoom(refusal);
     });
     this.files.set(shard, file);
+  }
+
+  /** The error where the browser does not keep the table; `refusal` says why. */
+  noRoom(refusal: string): GemletError {
+    const bytes = [...this.shards.values()].reduce((sum, each) => sum + each.bytes, 0);
+    const needed = `per-layer embeddings take ${Math.ceil(bytes / 2 ** 20)} MiB of the browser's storage`;
+    return new GemletError("storage", `${needed}, but ${refusal}. Make room on the disk, or load with perLayerEmbeddings "gpu"`);
   }
 
   /** Fills `into` from byte `at` of the buffer on; where a shard ends there, from several. Throws GemletError "storage". */

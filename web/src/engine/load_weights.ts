@@ -1,12 +1,11 @@
 /** Brings an artifact's weights to a backend, and keeps them in the browser where it has room for them. */
 
 import type { Manifest } from "../artifact/manifest";
-import { makeRoom } from "../artifact/room";
+import { makeRoom, offerModels } from "../artifact/room";
 import { ShardSource } from "../artifact/shard_source";
 import { loadShards, neededShards, type ShardSink } from "../artifact/shards";
 import { openStore, type StorePlace } from "../artifact/store";
 import { claimModel, storedSizes } from "../artifact/stored_models";
-import { GemletError } from "../errors";
 import type { BackendLoad } from "./load_backend";
 
 const MOST_REPORTS_PER_SECOND = 20;
@@ -41,7 +40,9 @@ export async function loadWeights(sink: ShardSink, load: BackendLoad, signal: Ab
   onBytes(0);
   const store = await openStore();
   const refusal = store ? await prepareStorage(load, needed, sink) : "this browser, or this window of it, keeps nothing for the site";
-  const source = new ShardSource(folder, store, refusal, onBytes);
+  let offered: Promise<boolean> | undefined;
+  const offerOnce = (): Promise<boolean> => (offered ??= missingBytes(manifest, needed).then((bytes) => offerModels(folder, bytes, 0, load.askForRoom)));
+  const source = new ShardSource(folder, store, refusal, offerOnce, onBytes);
   await loadShards(manifest, sink, source, signal);
   const { network, stored } = source.counts;
   const persistent = (await navigator.storage?.persisted?.()) ?? false;
@@ -55,17 +56,18 @@ async function prepareStorage({ folder, manifest, askForRoom }: BackendLoad, nee
   } catch (cause) {
     return `the browser's storage refused to keep the model: ${(cause as Error).message}`;
   }
-  const sizes = await storedSizes();
-  const missing = needed.filter((index) => (sizes.get(manifest.shards[index]!.sha256) ?? 0) < manifest.shards[index]!.bytes);
-  const kept = missing.reduce((sum, index) => sum + (sizes.get(manifest.shards[index]!.sha256) ?? 0), 0);
-  const refusal = await makeRoom(folder, bytesOf(manifest, missing) - kept, askForRoom);
-  if (refusal !== null && missing.some((index) => stored?.wants(index))) {
-    const rows = needed.filter((index) => stored!.wants(index));
-    const take = `per-layer embeddings take ${Math.ceil(bytesOf(manifest, rows) / 2 ** 20)} MiB of it`;
-    const advice = 'Make room on the disk, or load with perLayerEmbeddings "gpu"';
-    throw new GemletError("storage", `no room in the browser's storage: ${refusal}; ${take}. ${advice}`);
+  const refusal = await makeRoom(folder, await missingBytes(manifest, needed), askForRoom);
+  if (refusal !== null && stored) {
+    const rows = needed.filter((index) => stored.wants(index));
+    if ((await missingBytes(manifest, rows)) > 0) throw stored.noRoom(refusal);
   }
   return refusal;
+}
+
+/** Bytes of these shards that are not kept yet. */
+async function missingBytes({ shards }: Manifest, indices: readonly number[]): Promise<number> {
+  const sizes = await storedSizes();
+  return indices.reduce((sum, index) => sum + Math.max(0, shards[index]!.bytes - (sizes.get(shards[index]!.sha256) ?? 0)), 0);
 }
 
 function bytesOf({ shards }: Manifest, indices: readonly number[]): number {
