@@ -81,8 +81,10 @@ def test_the_artifact_loads_while_it_is_whole(page, trimmed):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_bad_artifact_is_refused_by_the_name_of_its_file(page, trimmed, case):
+def test_a_bad_artifact_is_refused_by_the_name_of_its_file(browser, address, page, trimmed, case):
     damage, code, words = CASES[case]
+    if "{shard}" in words[0]:
+        page = EnginePage(browser, address)  # another visitor's, since this browser keeps the sound shard
     folder = shutil.copytree(trimmed, trimmed.parent / f"bad-{case}")
     names = {"shard": f"models/bad-{case}/{shard(folder).relative_to(folder)}", "shader": str(shader(folder).relative_to(folder))}
     damage(folder)

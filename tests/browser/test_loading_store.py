@@ -5,6 +5,7 @@ import shutil
 from functools import partial
 
 import pytest
+from playwright.sync_api import expect
 
 from compiler import package
 from tests.fixtures.sites import EnginePage, add_model, add_page, manifest_of
@@ -234,6 +235,19 @@ def test_models_are_listed_and_deleted(tab, host, site, shards, total):
     tab.page.evaluate(f"import('./gemlet.js').then(({{ Engine }}) => Engine.models.delete('models/{name}'))")
     assert tab.page.evaluate(KEPT) == names(shards)
     assert [model["folder"] for model in tab.page.evaluate(LIST)] == [first["folder"]]
+
+
+def test_the_page_shows_what_is_kept_and_deletes_it(context, tab, host, total):
+    page = tab.page
+    for source in (f"{total / 1000:.0f} KB downloaded", f"{total / 1000:.0f} KB from this browser"):
+        page.goto(f"{host.address}index.html")
+        expect(page.get_by_role("status")).to_contain_text("Ready", timeout=60_000)
+        expect(page.get_by_text(source, exact=True)).to_be_visible()
+    delete = page.get_by_role("button", name="Delete")
+    expect(delete).to_have_count(1)
+    delete.click()
+    expect(delete).to_have_count(0)
+    assert page.evaluate(KEPT) == []
 
 
 LOAD_ASKING = """([folder, options, answer]) => import("./gemlet.js").then(async ({ Engine }) => {
