@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 
+from compiler.compress import compress_site
 from compiler.default_site import ensure_default_site
 from compiler.errors import GemletError
 from compiler.progress import BarProgress
@@ -71,6 +72,7 @@ def run_compile(options: argparse.Namespace) -> int:
         print(f"kernels and manifest, without weights, in {folder}")
         return 0
     copy_page(page, options.out)
+    compress_site(options.out)
     print(describe(folder))
     print(f"look at it with: python build.py serve {options.out}")
     return 0

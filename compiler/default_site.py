@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from compiler.compress import compress_site
 from compiler.progress import Progress
 from compiler.setup.folders import CACHE, PROJECT, REQUIREMENTS, SITE
 from compiler.setup.steps import digest, is_stamped, write_stamp
@@ -31,6 +32,7 @@ def ensure_default_site(page: Path, progress: Progress) -> None:
         compile_model(open_checkpoint(model), SITE, NAME, "auto", None, ("webgpu", "wasm"), None, progress)
         write_stamp(stamp, inputs)
     copy_page(page, SITE)
+    compress_site(SITE)
     print(describe(folder))
 
 

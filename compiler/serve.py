@@ -13,6 +13,7 @@ from pathlib import Path
 from aiohttp import web
 
 from compiler.errors import GemletError
+from compiler.serve_file import SiteFile
 
 LOOPBACK = "127.0.0.1"
 FIRST_PORT = 8000
@@ -145,7 +146,7 @@ def _application(root: Path) -> web.Application:
         file = _find(root, request.raw_path)
         if file is None:
             raise web.HTTPNotFound(text="not found\n")
-        return web.FileResponse(file, headers=_headers(file.relative_to(root).as_posix()))
+        return SiteFile(file, _headers(file.relative_to(root).as_posix()))
 
     application = web.Application(middlewares=[add_headers])
     application.router.add_get("/{path:.*}", answer)

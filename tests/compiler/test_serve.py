@@ -160,6 +160,19 @@ def test_a_range_past_the_end_is_refused(address):
     assert headers["Content-Range"] == f"bytes */{len(WEIGHTS)}"
 
 
+@pytest.mark.parametrize("wanted", ["bytes=0-1,5-6", "lines=1-2"])
+def test_a_range_that_a_server_may_ignore_gives_the_whole_file(address, wanted):
+    status, _, body = ask(address, "/" + SHARD, Range=wanted)
+    assert (status, body) == (200, WEIGHTS)
+
+
+def test_a_download_goes_on_only_with_the_same_file(address):
+    tag = ask(address, "/" + SHARD)[1]["ETag"]
+    assert ask(address, "/" + SHARD, Range="bytes=100-", If_Range=tag)[::2] == (206, WEIGHTS[100:])
+    for other in ('"0-1"', "W/" + tag):
+        assert ask(address, "/" + SHARD, Range="bytes=100-", If_Range=other)[::2] == (200, WEIGHTS)
+
+
 def test_an_unchanged_file_is_not_sent_again(address, site):
     tag = ask(address, "/gemlet.js")[1]["ETag"]
     status, _, body = ask(address, "/gemlet.js", If_None_Match=tag)
@@ -209,6 +222,25 @@ def test_no_spelling_of_a_path_leaves_the_folder(address, target):
     answer = ask_raw(address, target)
     assert answer.split(b" ")[1] in (b"400", b"403", b"404")
     assert SECRET not in answer
+
+
+SPELLINGS = [
+    lambda byte: b"%%%02x" % byte, lambda byte: b"%%%02X" % byte, lambda byte: b"%%25%02x" % byte, lambda byte: b"%%2525%02x" % byte,
+    lambda byte: b"%%c0%%%02x" % (byte | 0x80), lambda byte: b"%%u%04x" % byte, lambda byte: b"%%u%04x" % (byte + 0xFEE0),
+    lambda byte: chr(byte + 0xFEE0).encode(), lambda byte: b"\\" if byte == ord("/") else bytes([byte]),
+    lambda byte: bytes([byte]) + b"%00", lambda byte: b"%e2%88%95" if byte == ord("/") else bytes([byte]),
+]  # fmt: skip
+
+
+def test_escapes_in_random_spellings_never_leave_the_folder(address):
+    choose = random.Random(2)
+    escapes = [b"../secret.txt", b"models/../../secret.txt", b"up/secret.txt", b"outside/secret.txt", b"../site-other/secret.txt", b".hidden"]
+    for _ in range(400):
+        spelt = [choose.choice(SPELLINGS)(byte) if choose.random() < 0.4 else bytes([byte]) for byte in choose.choice(escapes)]
+        target = b"/" + b"".join(spelt)
+        answer = ask_raw(address, target)
+        assert answer.split(b" ")[1] in (b"400", b"404"), target
+        assert SECRET not in answer, target
 
 
 def test_random_paths_never_leave_the_folder(address):

@@ -1,0 +1,64 @@
+"""A file as the answer to a request: whole or a range of it, plain or as the compressed copy beside it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+from multidict import CIMultiDict
+
+from compiler.compress import COMPRESSIBLE, fresh_copy
+
+# The name of each encoding in HTTP, the best one first.
+SUFFIXES = {"br": ".br", "gzip": ".gz"}
+
+
+class SiteFile(web.FileResponse):
+    """aiohttp's answer with a file, and two things that it does not do itself.
+
+    It would send any copy beside the file, also one of an older content; and it takes `If-Range` only as a date, so that
+    a download that goes on after the file has changed would be of two files. What it gets to see is a request that
+    leaves it no such choice.
+    """
+
+    def __init__(self, file: Path, headers: dict[str, str]):
+        vary = {"Vary": "Accept-Encoding"} if file.suffix in COMPRESSIBLE else {}
+        super().__init__(file, headers=headers | vary)
+        self.file = file
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        headers = CIMultiDict(request.headers)
+        if not self._is_range_meant(headers.get("Range"), headers.get("If-Range", "")):
+            headers.pop("Range", None)
+        # A range is one of the file itself, whatever the browser could unpack.
+        headers["Accept-Encoding"] = "identity" if "Range" in headers else self._encoding(headers.get("Accept-Encoding", ""))
+        return await super().prepare(request.clone(headers=headers))
+
+    def _is_range_meant(self, wanted: str | None, condition: str) -> bool:
+        """False where the file is to be sent whole: several ranges, which a server may refuse to follow, or another file."""
+        if wanted is None or "," in wanted or not wanted.lower().startswith("bytes="):
+            return False
+        if '"' not in condition:  # none, or a date
+            return True
+        status = self.file.stat()
+        return condition == f'"{status.st_mtime_ns:x}-{status.st_size:x}"'  # as aiohttp makes them; a weak tag never fits
+
+    def _encoding(self, accepted: str) -> str:
+        """The best encoding that the request takes and a copy is there for; "identity" for none."""
+        if self.file.suffix not in COMPRESSIBLE:
+            return "identity"
+        for encoding, suffix in SUFFIXES.items():
+            if _accepts(accepted, encoding) and fresh_copy(self.file, suffix):
+                return encoding
+        return "identity"
+
+
+def _accepts(header: str, encoding: str) -> bool:
+    """Whether an Accept-Encoding names the encoding, with a weight above 0."""
+    for part in header.lower().split(","):
+        name, _, weight = part.partition(";")
+        if name.strip() == encoding:
+            return not re.fullmatch(r"\s*q\s*=\s*0(\.0*)?\s*", weight)
+    return False
