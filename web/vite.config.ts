@@ -1,5 +1,7 @@
 import { defineConfig } from "vite";
 
+const NAMED = new Set(["gemlet", "gemlet-chat"]);
+
 export default defineConfig({
   // Every address is relative, so that the site works from any folder of any host.
   base: "./",
@@ -8,13 +10,17 @@ export default defineConfig({
   worker: { format: "es" },
   build: {
     target: "es2023",
+    // light-dark() stays as it is, so that a page which sets color-scheme sets it for the element too.
+    cssTarget: ["chrome123", "firefox120", "safari17.5"],
     modulePreload: { polyfill: false },
+    // A page's Content-Security-Policy need not allow data: addresses.
+    assetsInlineLimit: 0,
     rollupOptions: {
-      input: { index: "index.html", gemlet: "src/gemlet.ts" },
-      // Pages import the engine by its name: it keeps that name, and what it exports.
+      input: { index: "index.html", gemlet: "src/gemlet.ts", "gemlet-chat": "src/embed/gemlet_chat.ts" },
+      // Pages import the engine and the element by their names: they keep these, and what they export.
       preserveEntrySignatures: "strict",
       output: {
-        entryFileNames: (chunk) => (chunk.name === "gemlet" ? "gemlet.js" : "assets/[name]-[hash].js"),
+        entryFileNames: (chunk) => (NAMED.has(chunk.name) ? "[name].js" : "assets/[name]-[hash].js"),
       },
     },
   },

@@ -6,10 +6,12 @@ import type { ActivationsRequest, BackendInfo, EmbeddingsRequest, TuningRequest 
 import type { BackendRequest } from "../backend/choose";
 import { GemletError } from "../errors";
 import { STEPS_IN_FLIGHT } from "../generate/generate";
+import { startWorker } from "../start_worker";
 import { type ChatCompletions, chatCompletions, type TextCompletions, textCompletions } from "./completions";
 import type { EngineInfo } from "./core";
 import type { Progress } from "./load";
 import { type LoadEvent, RpcClient } from "./rpc";
+import workerAddress from "./worker.ts?worker&url";
 
 /** Milliseconds. */
 const LONGEST_UNLOAD = 3000;
@@ -99,7 +101,7 @@ export class Engine {
   static async load(folder: string, options: LoadOptions = {}): Promise<Engine> {
     const { backend = "auto", perLayerEmbeddings = "auto", tuning = "auto", activations = null, threads = null } = options;
     const { stepsInFlight = STEPS_IN_FLIGHT, onProgress, onBackend, onStorageFull, signal } = options;
-    const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module", name: "gemlet" });
+    const worker = startWorker(workerAddress, "gemlet");
     let engine: Engine | undefined;
     const rpc = new RpcClient(worker, (notice) => {
       if ("progress" in notice) return onProgress?.(notice.progress);

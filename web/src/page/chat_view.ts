@@ -78,7 +78,7 @@ export class ChatView extends LitElement {
   private readonly generation = new Generation(this, (status, error) => this.dispatchEvent(new StatusEvent(status, error)));
 
   override firstUpdated(): void {
-    this.box.focus();
+    if (this.autofocus) this.box.focus();
   }
 
   override updated(): void {

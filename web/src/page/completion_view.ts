@@ -60,7 +60,7 @@ export class CompletionView extends LitElement {
   private readonly generation = new Generation(this, (status, error) => this.dispatchEvent(new StatusEvent(status, error)));
 
   override firstUpdated(): void {
-    this.box.focus();
+    if (this.autofocus) this.box.focus();
   }
 
   override render() {

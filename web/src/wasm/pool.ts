@@ -1,7 +1,9 @@
 /** The workers that compute beside the engine's own thread. */
 
 import { GemletError } from "../errors";
+import { startWorker } from "../start_worker";
 import type { ThreadStart } from "./instance";
+import threadAddress from "./thread.ts?worker&url";
 
 /** Milliseconds. Threads are idle long before, unless a step broke off and left them in its midst. */
 const LONGEST_WAIT = 1000;
@@ -15,7 +17,7 @@ export class Pool {
 
   /** Resolves when every thread but 0 is about to serve. Throws GemletError "worker-failed" where one does not start. */
   static async start(starts: readonly ThreadStart[]): Promise<Pool> {
-    const workers = starts.map(({ thread }) => new Worker(new URL("./thread.ts", import.meta.url), { type: "module", name: `gemlet thread ${thread}` }));
+    const workers = starts.map(({ thread }) => startWorker(threadAddress, `gemlet thread ${thread}`));
     const ready = workers.map((worker, i) => answer(worker, `thread ${starts[i]!.thread} of WebAssembly`));
     for (const [i, worker] of workers.entries()) worker.postMessage(starts[i]!);
     await Promise.all(ready);

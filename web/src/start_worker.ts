@@ -1,0 +1,15 @@
+/** Starts workers, also for pages of another origin than the engine's. */
+
+/**
+ * A module worker of the script at `address`. Browsers start workers of the page's own origin only: for another origin it is one line in a blob,
+ * which imports the script, as its host allows with `Access-Control-Allow-Origin`. A page with a Content-Security-Policy has to allow `worker-src blob:` then.
+ */
+export function startWorker(address: string, name: string): Worker {
+  const script = new URL(address, import.meta.url);
+  if (script.origin === self.origin) return new Worker(script, { type: "module", name });
+  const line = new Blob([`import ${JSON.stringify(script.href)};`], { type: "text/javascript" });
+  const blob = URL.createObjectURL(line);
+  const worker = new Worker(blob, { type: "module", name });
+  worker.addEventListener("message", () => URL.revokeObjectURL(blob), { once: true });
+  return worker;
+}
