@@ -2,7 +2,8 @@
 
 /**
  * A module worker of the script at `address`. Browsers start workers of the page's own origin only: for another origin it is one line in a blob,
- * which imports the script, as its host allows with `Access-Control-Allow-Origin`. A page with a Content-Security-Policy has to allow `worker-src blob:` then.
+ * which imports the script, as its host allows with `Access-Control-Allow-Origin`. What a page's
+ * Content-Security-Policy has to allow then is told in docs/embed.md.
  */
 export function startWorker(address: string, name: string): Worker {
   const script = new URL(address, import.meta.url);

@@ -1,0 +1,69 @@
+"""The strict Content-Security-Policies of docs/embed.md, sent with every file: all works, and no browser reports a violation."""
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.test_embed import ELEMENT, PATIENCE, ask, page_of
+from tests.fixtures.sites import EnginePage
+from tests.fixtures.static_host import host_with_headers
+from tests.fixtures.wasm_models import MODEL
+
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "embed.md").read_text()
+# Reports take a little while; the last test shows that they are there by then.
+REPORT_MS = 2000
+OWN, OTHER_ORIGIN = re.findall(r"^    Content-Security-Policy: (.*)$", DOCUMENT, re.MULTILINE)
+
+
+def host(folder: Path, policy: str, reports: list[str]):
+    """A host that sends the policy with every file, and collects what browsers report of it: from workers, too."""
+    return host_with_headers(folder, {"Content-Security-Policy": f"{policy}; report-uri /report"}, reports)
+
+
+@pytest.fixture
+def page(browser):
+    page = browser.new_page()
+    page.set_default_timeout(PATIENCE)
+    yield page
+    page.close()
+
+
+def test_the_page_answers_under_the_policy(page, wasm_site):
+    reports = []
+    with host(wasm_site, OWN, reports) as address:
+        page.goto(address)
+        expect(page.get_by_role("status")).to_contain_text("Ready", timeout=PATIENCE)
+        page.get_by_text("Sampling", exact=True).click()
+        page.get_by_label("Max tokens").fill("5")
+        page.get_by_role("textbox", name="Prompt").fill("hello")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("status")).to_contain_text("Done", timeout=PATIENCE)
+        page.wait_for_timeout(REPORT_MS)
+    assert reports == []
+
+
+def test_the_element_of_another_origin_answers_under_the_policy(page, wasm_address, tmp_path):
+    reports = []
+    (tmp_path / "index.html").write_text(page_of(ELEMENT, wasm_address))
+    policy = OTHER_ORIGIN.replace("https://models.example.org", wasm_address.rstrip("/"))
+    with host(tmp_path, policy, reports) as other:
+        page.goto(other)
+        ask(page)
+        page.wait_for_timeout(REPORT_MS)
+    assert reports == []
+
+
+def test_without_wasm_unsafe_eval_webgpu_runs_and_webassembly_says_what_refused_it(browser, wasm_site):
+    reports = []
+    with host(wasm_site, OWN.replace(" 'wasm-unsafe-eval'", ""), reports) as address:
+        engine = EnginePage(browser, address)
+        engine.load(MODEL, backend="webgpu")
+        assert len(engine.tokens([5, 6, 7, 8], 4)) == 4
+        engine.page.wait_for_timeout(REPORT_MS)
+        assert reports == []
+        load = f"import('./gemlet.js').then(({{ Engine }}) => Engine.load('models/{MODEL}/', {{ backend: 'wasm' }}))"
+        assert "Content Security" in engine.failure(load)["message"]
+        engine.page.wait_for_timeout(REPORT_MS)
+        assert "wasm-eval" in reports[0]
+        engine.close()
