@@ -1,6 +1,25 @@
-import { defineConfig } from "vite";
+import { defineConfig, type Plugin } from "vite";
 
-const NAMED = new Set(["gemlet", "gemlet-chat"]);
+const NAMED = new Set(["gemlet", "gemlet-chat", "service-worker"]);
+
+/** What the page needs beside the assets: itself, and the files of public/. */
+const PAGE = ["", "manifest.webmanifest", "icon-192.png", "icon-512.png", "icon-maskable-512.png"];
+
+/** Tells the service worker (src/offline/service_worker.ts) the names of the files that it keeps. */
+const listPageFiles: Plugin = {
+  name: "list-page-files",
+  enforce: "post",
+  generateBundle: {
+    order: "post",
+    handler(_, bundle) {
+      const files = JSON.stringify([...PAGE, ...Object.keys(bundle).filter((file) => file.startsWith("assets/"))]);
+      const chunk = bundle["service-worker.js"];
+      const place = /["'`]%FILES%["'`]/;
+      if (chunk?.type !== "chunk" || !place.test(chunk.code)) this.error("service-worker.js: expected the text %FILES%, found none");
+      chunk.code = chunk.code.replace(place, () => JSON.stringify(files));
+    },
+  },
+};
 
 export default defineConfig({
   // Every address is relative, so that the site works from any folder of any host.
@@ -8,6 +27,7 @@ export default defineConfig({
   // `npm run dev` shows the models that `python build.py` serves beside it.
   server: { proxy: { "/models": "http://127.0.0.1:8000" } },
   worker: { format: "es" },
+  plugins: [listPageFiles],
   build: {
     target: "es2023",
     // light-dark() stays as it is, so that a page which sets color-scheme sets it for the element too.
@@ -16,8 +36,8 @@ export default defineConfig({
     // A page's Content-Security-Policy need not allow data: addresses.
     assetsInlineLimit: 0,
     rollupOptions: {
-      input: { index: "index.html", gemlet: "src/gemlet.ts", "gemlet-chat": "src/embed/gemlet_chat.ts" },
-      // Pages import the engine and the element by their names: they keep these, and what they export.
+      input: { index: "index.html", gemlet: "src/gemlet.ts", "gemlet-chat": "src/embed/gemlet_chat.ts", "service-worker": "src/offline/service_worker.ts" },
+      // Pages import the engine and the element by their names, and browsers find the service worker by its own: they keep these, and what they export.
       preserveEntrySignatures: "strict",
       output: {
         entryFileNames: (chunk) => (NAMED.has(chunk.name) ? "[name].js" : "assets/[name]-[hash].js"),

@@ -3,6 +3,7 @@
 import { html, LitElement, nothing } from "lit";
 import { customElement, query, state } from "lit/decorators.js";
 import { type ErrorCode, GemletError } from "../errors";
+import { keepPage } from "../offline/keep_page";
 import { appStyles } from "./app_styles";
 import icon from "./icon.svg";
 import "./chat_view";
@@ -94,6 +95,7 @@ export class App extends LitElement {
   }
 
   private async start(): Promise<void> {
+    await keepPage();
     try {
       this.models = await fetchModels();
       this.chosen = chosenModel(this.models);
