@@ -5,6 +5,7 @@ from playwright.sync_api import sync_playwright
 from compiler.setup.chromium import find_chromium
 from tests.fixtures.default_model import default_model  # noqa: F401  (a fixture)
 from tests.fixtures.chromium_gpu import ChromiumGpu
+from tests.fixtures.npm_package import npm_package  # noqa: F401  (a fixture)
 from tests.fixtures.random_models import checkpoints, random_models  # noqa: F401  (fixtures)
 
 # WebGPU on a machine without a GPU: Dawn on SwiftShader. The other flags keep Chromium off the network.

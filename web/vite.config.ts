@@ -21,13 +21,18 @@ const listPageFiles: Plugin = {
   },
 };
 
-export default defineConfig({
+const ENGINE = { gemlet: "src/gemlet.ts", "gemlet-chat": "src/embed/gemlet_chat.ts" };
+const SITE = { index: "index.html", "service-worker": "src/offline/service_worker.ts", ...ENGINE };
+
+/** The site, or in the mode "package" what npm publishes (make_package.mjs). */
+export default defineConfig(({ mode }) => ({
   // Every address is relative, so that the site works from any folder of any host.
   base: "./",
+  publicDir: mode === "package" ? "npm" : "public",
   // `npm run dev` shows the models that `python build.py` serves beside it.
   server: { proxy: { "/models": "http://127.0.0.1:8000" } },
   worker: { format: "es" },
-  plugins: [listPageFiles],
+  plugins: mode === "package" ? [] : [listPageFiles],
   build: {
     target: "es2023",
     // light-dark() stays as it is, so that a page which sets color-scheme sets it for the element too.
@@ -36,7 +41,7 @@ export default defineConfig({
     // A page's Content-Security-Policy need not allow data: addresses.
     assetsInlineLimit: 0,
     rollupOptions: {
-      input: { index: "index.html", gemlet: "src/gemlet.ts", "gemlet-chat": "src/embed/gemlet_chat.ts", "service-worker": "src/offline/service_worker.ts" },
+      input: mode === "package" ? ENGINE : SITE,
       // Pages import the engine and the element by their names, and browsers find the service worker by its own: they keep these, and what they export.
       preserveEntrySignatures: "strict",
       output: {
@@ -44,4 +49,4 @@ export default defineConfig({
       },
     },
   },
-});
+}));
