@@ -28,16 +28,24 @@ def open_page(context: BrowserContext, address: str) -> Page:
     return page
 
 
-def test_the_page_opens_after_its_server_has_gone(context, wasm_site):
+def test_the_page_opens_and_answers_after_its_server_has_gone(context, wasm_site):
     with serving(wasm_site) as address:
         page = open_page(context, address)
         # The copies are made beside the answers.
         page.wait_for_function(f"({KEPT})().then((files) => files.includes('models/{MODEL}/tokenizer.json'))")
         kept = page.evaluate(KEPT)
+    # The browser's own cache might have all as well, but nobody can count on it.
+    context.new_cdp_session(page).send("Network.clearBrowserCache")
     page.reload()
     expect(page.get_by_role("heading", name="gemlet")).to_be_visible()
     expect(page.locator("header select")).to_have_value(MODEL)
     assert page.evaluate("crossOriginIsolated")  # the headers are kept with the files
+    expect(page.get_by_role("status")).to_contain_text("Ready", timeout=PATIENCE)
+    page.get_by_text("Sampling", exact=True).click()
+    page.get_by_label("Max tokens").fill("5")
+    page.get_by_role("textbox", name="Prompt").fill("hello")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("status")).to_contain_text("Done", timeout=PATIENCE)
     texts = {f"models/{MODEL}/{file}" for file in ("model.json", "tokenizer.json", "chat_template.jinja", "wasm/int16-relaxed-threads.wasm")}
     built = {path.relative_to(wasm_site).as_posix() for path in (wasm_site / "assets").iterdir()}
     assert texts | built | {"", "models/index.json", "manifest.webmanifest"} <= set(kept)
