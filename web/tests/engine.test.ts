@@ -27,7 +27,7 @@ async function start({ chat = true, template = TEMPLATE } = {}) {
     makeRoom: async () => null,
     logits: (request) => core.logits(request),
     generate: (request, onEvent, signal) =>
-      core.generate(request, (promptTokens) => onEvent({ promptTokens }), (token, text) => onEvent({ token, text }), signal),
+      core.generate(request, (promptTokens) => onEvent({ promptTokens }), (token, delta) => onEvent({ token, delta }), signal),
     unload: async () => null,
   });
   const rpc = new RpcClient(port2 as Endpoint);

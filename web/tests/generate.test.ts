@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { cutPrompt } from "../src/generate/chunks";
 import { type Backends, generate, type Generation } from "../src/generate/generate";
+import { PLAIN } from "../src/text/answer_format";
 import { FakeBackend } from "./fake_backend";
 
 const letters = (ids: readonly number[]): string => ids.map((id) => String.fromCharCode(97 + id)).join("");
@@ -36,7 +37,7 @@ async function run(script: number[], change: Partial<Generation> & { onToken?: (
   };
   const outcome = await generate(oneAfterTheOther(backend), letters, generation, (token, piece) => {
     if (token !== null) tokens.push(token);
-    text += piece;
+    text += piece.text;
     change.onToken?.(tokens.length);
   });
   return { backend, outcome, text, tokens };
@@ -130,6 +131,21 @@ describe("generate", () => {
     expect(backend.kept.shared([1, 2, 3, 0])).toBe(0);
   });
 
+  test("begins with what the answer has to begin with, and goes on from there", async () => {
+    const { tokens, text, backend } = await run([3, STOP], { format: { ...PLAIN, opening: [0, 1] } });
+    expect([tokens, text, backend.prompts]).toEqual([[0, 1, 3, STOP], "abd", [[1, 2, 3, 0, 1]]]);
+  });
+
+  test("closes a thought whose budget is spent, and goes on behind it with what the caches hold", async () => {
+    const format = { markers: { thoughtBegin: 20, thoughtEnd: 21 }, thinkingBudget: 2, closing: [21], opening: [] };
+    const { tokens, outcome, backend } = await run([20, 0, 1, 2, 3, STOP], { format, stepsInFlight: 1 });
+    // The first token tells that no label comes; the budget counts from then on.
+    expect(tokens.slice(0, 5)).toEqual([20, 0, 1, 2, 21]);
+    expect(outcome.thoughtTokens).toBe(2);
+    expect(backend.prompts[1]).toEqual([1, 2, 3, 20, 0, 1, 2, 21]);
+    expect(backend.calls).toContain("start 6");
+  });
+
   test("ends where the context is full", async () => {
     const { outcome, tokens } = await run([0, 1], { context: 8 });
     expect([outcome.finishReason, tokens.length]).toEqual(["length", 5]);
@@ -184,7 +200,7 @@ describe("generate", () => {
     const generation = { ids: [1, 2], sampling: SAMPLING, maxTokens: 9, stopStrings: ["ce"], signal: new AbortController().signal, stepsInFlight: 4, ...ROOM };
     const outcome = await generate(oneAfterTheOther(first, second), letters, generation, (token, piece) => {
       if (token !== null) tokens.push(token);
-      text += piece;
+      text += piece.text;
     });
     // The first gives a, b, c; "c" is held back, since "ce" might come, and the second finds that it does: its own first is "e".
     expect([outcome.finishReason, tokens, text]).toEqual(["stop", [0, 1, 2, 4], "ab"]);

@@ -2,7 +2,7 @@
 
 import { Channel } from "./channel";
 import type { GenerateRequest } from "./core";
-import { type Piece, type Shape, usageOf } from "./responses";
+import { noPiece, type Shape, usageOf } from "./responses";
 import type { GenerateEvent, RpcClient } from "./rpc";
 
 /** Resolves with the complete object. */
@@ -12,12 +12,14 @@ export async function answerWhole<Whole, Chunk>(
   shape: Shape<Whole, Chunk>,
   signal: AbortSignal | undefined,
 ): Promise<Whole> {
-  const all: Piece = { text: "", tokens: [] };
+  const all = noPiece();
   let promptTokens = 0;
   const onEvent = (event: GenerateEvent): void => {
     if ("promptTokens" in event) promptTokens = event.promptTokens;
     else {
-      all.text += event.text;
+      all.text += event.delta.text;
+      all.thought += event.delta.thought;
+      all.calls.push(...event.delta.calls);
       if (event.token !== null) all.tokens.push(event.token);
     }
   };
@@ -35,7 +37,7 @@ export async function answerStream<Whole, Chunk>(
   const left = new AbortController();
   const either = signal ? AbortSignal.any([signal, left.signal]) : left.signal;
   const channel = new Channel<Chunk>(() => left.abort());
-  const piece: Piece = { text: "", tokens: [] };
+  const tokens: number[] = [];
   let promptTokens = 0;
   await new Promise<void>((accept, reject) => {
     const onEvent = (event: GenerateEvent): void => {
@@ -44,14 +46,15 @@ export async function answerStream<Whole, Chunk>(
         for (const chunk of shape.begin()) channel.push(chunk);
         return accept();
       }
-      if (event.token !== null) piece.tokens.push(event.token);
+      if (event.token !== null) tokens.push(event.token);
+      const { text, thought, calls } = event.delta;
       // Tokens without certain text yet travel with the next text.
-      if (event.text === "") return;
-      channel.push(shape.chunk({ text: event.text, tokens: piece.tokens.splice(0) }, null));
+      if (text === "" && thought === "" && calls.length === 0) return;
+      channel.push(shape.chunk({ ...event.delta, tokens: tokens.splice(0) }, null));
     };
     rpc.call("generate", request, onEvent, either).then(
       (outcome) => {
-        channel.push(shape.chunk(piece, outcome.finishReason));
+        channel.push(shape.chunk({ ...noPiece(), tokens }, outcome.finishReason));
         if (request.params.stream_options?.include_usage) channel.push(shape.usage(usageOf(promptTokens, outcome)));
         channel.end();
       },

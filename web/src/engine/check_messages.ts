@@ -1,6 +1,6 @@
 /** Checks of a conversation: messages, tools and variables of the template. */
 
-import { type Check, check, fail, fields, isObject, isText, json, jsonObject, listOf, show } from "./check_fields";
+import { type Check, check, fail, fields, isInteger, isObject, isText, json, jsonObject, listOf, show } from "./check_fields";
 
 const text = check("text", (value) => typeof value === "string");
 const name = check("text that is not empty", isText);
@@ -56,6 +56,16 @@ const tool = fields({
   ),
 });
 
+const namedTool = fields({ type: isFunction, function: fields({ name }) });
+const toolChoice: Check = (value, path) => {
+  if (isObject(value)) return namedTool(value, path);
+  if (!TOOL_CHOICES.includes(value as string)) fail(path, `expected ${TOOL_CHOICES.map(show).join(", ")} or a function, found ${show(value)}`);
+};
+
+const TOOL_CHOICES: readonly string[] = ["none", "auto", "required"];
+/** OpenAI's. A model that can think does so or not. */
+const EFFORTS: readonly string[] = ["none", "minimal", "low", "medium", "high", "xhigh", "max"];
+
 /** Variables that the engine itself gives to a template. */
 const OWN_VARIABLES = ["messages", "tools", "documents", "add_generation_prompt", "bos_token", "eos_token"];
 
@@ -66,7 +76,13 @@ const variables: Check = (value, path) => {
 };
 
 export const MESSAGES_CHECK = listOf("messages", message);
-export const CHAT_CHECKS: Record<string, Check> = { tools: listOf("tools", tool, 0), chat_template_kwargs: variables };
+export const CHAT_CHECKS: Record<string, Check> = {
+  tools: listOf("tools", tool, 0),
+  tool_choice: toolChoice,
+  reasoning_effort: check(`null or one of ${EFFORTS.map(show).join(", ")}`, (value) => value === null || EFFORTS.includes(value as string)),
+  thinking_budget: check("an integer of at least 0", (value) => isInteger(value) && value >= 0),
+  chat_template_kwargs: variables,
+};
 
 function isJsonOfObject(value: unknown): boolean {
   if (typeof value !== "string") return false;

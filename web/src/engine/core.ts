@@ -6,8 +6,10 @@ import { GemletError } from "../errors";
 import { cutPrompt } from "../generate/chunks";
 import { generate, type OnToken, type Outcome } from "../generate/generate";
 import { shifted } from "../generate/overflow";
+import { type AnswerFormat, PLAIN } from "../text/answer_format";
 import { fitMessages } from "../text/fit_messages";
 import { BackendSlot } from "./backend_slot";
+import { readChat } from "./chat_request";
 import { checkTokenIds } from "./check_params";
 import type { Model } from "./load";
 import type { StorageInfo } from "./load_weights";
@@ -93,16 +95,17 @@ export class Core {
     signal: AbortSignal,
   ): Promise<Outcome> {
     const { manifest, tokenizer } = this.model;
-    const ids = this.promptIds(request);
+    const { ids, format, stop } = this.promptOf(request);
     const { params } = request;
     onAccepted(ids.length);
     const generation = {
       ids,
-      sampling: samplingOf(params, manifest),
+      sampling: samplingOf(params, [...manifest.tokenizer.stop, ...stop]),
       maxTokens: params.max_tokens ?? Infinity,
       context: manifest.context,
       overflow: params.overflow ?? "error",
       stopStrings: typeof params.stop === "string" ? [params.stop] : (params.stop ?? []),
+      format,
       signal,
       stepsInFlight: this.stepsInFlight,
     };
@@ -114,7 +117,8 @@ export class Core {
     return this.slot.unload();
   }
 
-  private promptIds(request: GenerateRequest): number[] {
+  /** `stop`: tokens that end the answer, beside the model's own. */
+  private promptOf(request: GenerateRequest): { ids: number[]; format: AnswerFormat; stop: number[] } {
     const { manifest, tokenizer, chat } = this.model;
     const { model } = request.params;
     if (model !== undefined && model !== manifest.name) {
@@ -123,13 +127,15 @@ export class Core {
     const fits = (count: number): boolean => count < manifest.context;
     const shifts = request.params.overflow === "shift";
     if (request.kind === "chat") {
-      if (chat) return this.fitted(fitMessages(request.params, (each) => chat.encode(each), shifts ? fits : () => true), fits);
-      throw new GemletError("bad-request", `messages: ${manifest.title} is a base model without a chat template; use completions`);
+      if (!chat) throw new GemletError("bad-request", `messages: ${manifest.title} is a base model without a chat template; use completions`);
+      const { conversation, format, stop } = readChat(request.params, chat, tokenizer);
+      const ids = fitMessages(conversation, (each) => chat.encode(each), shifts ? fits : () => true);
+      return { ids: this.fitted(ids, fits), format, stop };
     }
     const { prompt } = request.params;
     const ids = typeof prompt === "string" ? tokenizer.withBos(tokenizer.encode(prompt)) : prompt;
     checkTokenIds(ids, vocabularySize(manifest));
-    return this.fitted(shifts && !fits(ids.length) ? shifted(ids, manifest.context) : ids, fits);
+    return { ids: this.fitted(shifts && !fits(ids.length) ? shifted(ids, manifest.context) : ids, fits), format: PLAIN, stop: [] };
   }
 
   private fitted(ids: number[], fits: (count: number) => boolean): number[] {
@@ -144,14 +150,14 @@ export class Core {
   }
 }
 
-function samplingOf(params: SamplingParams, manifest: Manifest): Sampling {
+function samplingOf(params: SamplingParams, stop: number[]): Sampling {
   return {
     temperature: params.temperature ?? 1,
     top_k: params.top_k ?? 0,
     top_p: params.top_p ?? 1,
     min_p: params.min_p ?? 0,
     seed: params.seed ?? crypto.getRandomValues(new Uint32Array(1))[0]!,
-    stop: params.ignore_eos ? [] : manifest.tokenizer.stop,
+    stop: params.ignore_eos ? [] : stop,
   };
 }
 

@@ -1,7 +1,7 @@
 /** The shapes of OpenAI's API that the engine takes and gives. */
 
 import type { FinishReason } from "../generate/generate";
-import type { Conversation } from "../text/messages";
+import type { Conversation, ToolCall } from "../text/messages";
 
 export type { FinishReason };
 export type * from "../text/messages";
@@ -45,8 +45,18 @@ export interface CompletionParams extends SamplingParams {
   prompt: string | number[];
 }
 
-/** The conversation, as the model's chat template takes it: see docs/chat.md. */
-export interface ChatParams extends SamplingParams, Conversation {}
+/** The conversation, as the model's chat template takes it, and how the model may answer: see docs/chat.md. */
+export interface ChatParams extends SamplingParams, Conversation {
+  /**
+   * "auto", the default: the model calls tools where it wants to. "none": it is not shown the tools. "required", or a function: the answer is made to begin with a
+   * call, or one of that function, without a thought before it.
+   */
+  tool_choice?: "none" | "auto" | "required" | { type: "function"; function: { name: string } };
+  /** "none": the model does not think before it answers. All other values: it does. Default: what the template does. */
+  reasoning_effort?: "none" | "minimal" | "low" | "medium" | "high" | "xhigh" | "max" | null;
+  /** Most tokens of a thought, which is ended then; the answer follows. Default: no limit. */
+  thinking_budget?: number;
+}
 
 export interface Usage {
   prompt_tokens: number;
@@ -54,6 +64,7 @@ export interface Usage {
   total_tokens: number;
   /** `cached_tokens`: of the prompt's, those that the engine still held from an earlier request and did not compute. */
   prompt_tokens_details: { cached_tokens: number };
+  completion_tokens_details: { reasoning_tokens: number };
   gemlet: { prefill_tokens_per_second: number; decode_tokens_per_second: number; time_to_first_token_ms: number };
 }
 
@@ -69,27 +80,51 @@ interface Choice {
   token_ids?: number[];
 }
 
+/** Calls are read out of chats alone. */
+export type TextFinishReason = Exclude<FinishReason, "tool_calls">;
+
 export interface Completion extends Common {
   object: "text_completion";
-  choices: (Choice & { text: string; finish_reason: FinishReason })[];
+  choices: (Choice & { text: string; finish_reason: TextFinishReason })[];
   usage: Usage;
 }
 
 /** `choices` is empty in the last chunk of a stream with `include_usage`, which carries the usage. */
 export interface CompletionChunk extends Common {
   object: "text_completion";
-  choices: (Choice & { text: string; finish_reason: FinishReason | null })[];
+  choices: (Choice & { text: string; finish_reason: TextFinishReason | null })[];
   usage?: Usage | null;
+}
+
+/** An answer; it can be appended to the messages of the next request as it is. */
+export interface AnswerMessage {
+  role: "assistant";
+  /** Null where there are only calls. */
+  content: string | null;
+  refusal: null;
+  /** Absent where the model did not think. */
+  reasoning_content?: string;
+  /** Absent where the model called nothing. */
+  tool_calls?: Required<ToolCall>[];
+}
+
+/** What a chunk adds to the message. A call comes whole, in one chunk. */
+export interface AnswerDelta {
+  role?: "assistant";
+  content?: string;
+  reasoning_content?: string;
+  /** `index`: the call's place among those of the answer. */
+  tool_calls?: (Required<ToolCall> & { index: number })[];
 }
 
 export interface ChatCompletion extends Common {
   object: "chat.completion";
-  choices: (Choice & { message: { role: "assistant"; content: string; refusal: null }; finish_reason: FinishReason })[];
+  choices: (Choice & { message: AnswerMessage; finish_reason: FinishReason })[];
   usage: Usage;
 }
 
 export interface ChatCompletionChunk extends Common {
   object: "chat.completion.chunk";
-  choices: (Choice & { delta: { role?: "assistant"; content?: string }; finish_reason: FinishReason | null })[];
+  choices: (Choice & { delta: AnswerDelta; finish_reason: FinishReason | null })[];
   usage?: Usage | null;
 }

@@ -1,13 +1,16 @@
 /** Puts what was generated into OpenAI's objects. */
 
 import type { FinishReason, Outcome } from "../generate/generate";
-import type { ChatCompletion, ChatCompletionChunk, Completion, CompletionChunk, Usage } from "./openai";
+import type { Delta } from "../text/answer_reader";
+import type { ParsedCall } from "../text/tool_call_syntax";
+import type { ChatCompletion, ChatCompletionChunk, Completion, CompletionChunk, TextFinishReason, ToolCall, Usage } from "./openai";
 
-/** A piece of an answer: text, and the tokens drawn since the last piece. */
-export interface Piece {
-  text: string;
+/** A piece of an answer: text, thoughts and calls, and the tokens drawn since the last piece. */
+export interface Piece extends Delta {
   tokens: number[];
 }
+
+export const noPiece = (): Piece => ({ text: "", thought: "", calls: [], tokens: [] });
 
 /** Makes the objects of one answer; `Whole` is the complete one, `Chunk` a streamed one. */
 export interface Shape<Whole, Chunk> {
@@ -24,11 +27,11 @@ export function completionShape(model: string, withTokenIds: boolean): Shape<Com
   return {
     whole: (piece, finish_reason, usage) => ({
       ...common,
-      choices: [{ ...base(piece), text: piece.text, finish_reason }],
+      choices: [{ ...base(piece), text: piece.text, finish_reason: finish_reason as TextFinishReason }],
       usage,
     }),
     begin: () => [],
-    chunk: (piece, finish_reason) => ({ ...common, choices: [{ ...base(piece), text: piece.text, finish_reason }] }),
+    chunk: (piece, finish_reason) => ({ ...common, choices: [{ ...base(piece), text: piece.text, finish_reason: finish_reason as TextFinishReason | null }] }),
     usage: (usage) => ({ ...common, choices: [], usage }),
   };
 }
@@ -37,18 +40,31 @@ export function chatShape(model: string, withTokenIds: boolean): Shape<ChatCompl
   const id = newId("chatcmpl");
   const created = now();
   const common = { id, object: "chat.completion.chunk" as const, created, model };
+  let callCount = 0;
   const base = ({ tokens }: Piece) => ({ index: 0 as const, logprobs: null, ...(withTokenIds && { token_ids: tokens }) });
   return {
     whole: (piece, finish_reason, usage) => {
-      const message = { role: "assistant" as const, content: piece.text, refusal: null };
+      const { text, thought, calls } = piece;
+      const message = {
+        role: "assistant" as const,
+        content: text === "" && calls.length > 0 ? null : text,
+        refusal: null,
+        ...(thought !== "" && { reasoning_content: thought }),
+        ...(calls.length > 0 && { tool_calls: calls.map(toolCall) }),
+      };
       return { id, object: "chat.completion", created, model, choices: [{ ...base(piece), message, finish_reason }], usage };
     },
     begin: () => {
       const delta = { role: "assistant" as const, content: "" };
-      return [{ ...common, choices: [{ ...base({ text: "", tokens: [] }), delta, finish_reason: null }] }];
+      return [{ ...common, choices: [{ ...base(noPiece()), delta, finish_reason: null }] }];
     },
     chunk: (piece, finish_reason) => {
-      const delta = piece.text === "" ? {} : { content: piece.text };
+      const { text, thought, calls } = piece;
+      const delta = {
+        ...(text !== "" && { content: text }),
+        ...(thought !== "" && { reasoning_content: thought }),
+        ...(calls.length > 0 && { tool_calls: calls.map((call) => ({ index: callCount++, ...toolCall(call) })) }),
+      };
       return { ...common, choices: [{ ...base(piece), delta, finish_reason }] };
     },
     usage: (usage) => ({ ...common, choices: [], usage }),
@@ -61,12 +77,17 @@ export function usageOf(promptTokens: number, outcome: Outcome): Usage {
     completion_tokens: outcome.completionTokens,
     total_tokens: promptTokens + outcome.completionTokens,
     prompt_tokens_details: { cached_tokens: outcome.cachedTokens },
+    completion_tokens_details: { reasoning_tokens: outcome.thoughtTokens },
     gemlet: {
       prefill_tokens_per_second: outcome.prefillTokensPerSecond,
       decode_tokens_per_second: outcome.decodeTokensPerSecond,
       time_to_first_token_ms: outcome.timeToFirstTokenMs,
     },
   };
+}
+
+function toolCall({ name, arguments: text }: ParsedCall): Required<ToolCall> {
+  return { id: newId("call"), type: "function", function: { name, arguments: text } };
 }
 
 function newId(prefix: string): string {

@@ -4,10 +4,11 @@ import type { StorageFull } from "../artifact/room";
 import type { BackendInfo } from "../backend/backend";
 import { type ErrorCode, GemletError } from "../errors";
 import type { Outcome } from "../generate/generate";
+import type { Delta } from "../text/answer_reader";
 import type { EngineInfo, GenerateRequest, Logits } from "./core";
 import type { LoadRequest, Progress } from "./load";
 
-export type GenerateEvent = { promptTokens: number } | { token: number | null; text: string };
+export type GenerateEvent = { promptTokens: number } | { token: number | null; delta: Delta };
 
 /** `storageFull`: the load waits until `makeRoom` says what may go. */
 export type LoadEvent = Progress | { storageFull: StorageFull };

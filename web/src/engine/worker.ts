@@ -40,7 +40,7 @@ const notify = serveRpc(globalThis as unknown as Endpoint, {
     loaded().generate(
       request,
       (promptTokens) => onEvent({ promptTokens }),
-      (token, text) => onEvent({ token, text }),
+      (token, delta) => onEvent({ token, delta }),
       signal,
     ),
   async unload() {

@@ -1,8 +1,8 @@
 /** The generation loop: prompt in, tokens and certain text out. */
 
 import type { Backend, Drawn } from "../backend/backend";
-import { Detokenizer } from "../text/detokenizer";
-import { StopStrings } from "../text/stop_strings";
+import { type AnswerFormat, PLAIN } from "../text/answer_format";
+import { AnswerReader, type Delta, NOTHING } from "../text/answer_reader";
 import { type Drawing, drawTokens } from "./draw";
 import { type Overflow, shifted } from "./overflow";
 
@@ -19,6 +19,8 @@ export interface Generation extends Drawing {
   context: number;
   overflow: Overflow;
   stopStrings: readonly string[];
+  /** Default: all text is text. */
+  format?: AnswerFormat;
 }
 
 /** The backend that answers, and what takes its place where it fails. */
@@ -28,11 +30,13 @@ export interface Backends {
   replace(failed: Backend, cause: unknown): Promise<Backend>;
 }
 
-export type FinishReason = "stop" | "length" | "abort";
+export type FinishReason = "stop" | "length" | "tool_calls" | "abort";
 
 export interface Outcome {
   finishReason: FinishReason;
   completionTokens: number;
+  /** Of these, those of thoughts. */
+  thoughtTokens: number;
   /** Of the prompt's tokens, those that were not computed, since the KV caches held them from an earlier request. */
   cachedTokens: number;
   timeToFirstTokenMs: number;
@@ -40,8 +44,8 @@ export interface Outcome {
   decodeTokensPerSecond: number;
 }
 
-/** Called for every token that counts, with the text that it makes certain. The last call may have text alone. */
-export type OnToken = (token: number | null, text: string) => void;
+/** Called for every token that counts, with what it makes certain. The last call may have that alone. */
+export type OnToken = (token: number | null, delta: Delta) => void;
 
 /**
  * Generates an answer. Where the context is full it ends or, with `overflow: "shift"`, goes on behind the newest half of it. Where a backend fails and another
@@ -55,57 +59,70 @@ export async function generate(
   generation: Generation,
   onToken: OnToken,
 ): Promise<Outcome> {
-  const { maxTokens, context, signal } = generation;
-  const detokenizer = new Detokenizer(decode);
-  const stops = new StopStrings(generation.stopStrings);
+  const { maxTokens, context, signal, format = PLAIN } = generation;
+  const reader = new AnswerReader(decode, generation.stopStrings, format);
   const tokens: number[] = [];
   let ids = [...generation.ids];
+  /** Tokens that come next, whatever the model would draw. */
+  let forced = format.opening;
+  let drawnTokens = 0;
   let cachedTokens: number | undefined;
   const started = performance.now();
   let firstAt = started;
   let newestAt = started;
   let finishReason: FinishReason | undefined;
 
-  const take = ({ token, finished }: Drawn): void => {
-    newestAt = performance.now();
-    if (tokens.length === 0) firstAt = newestAt;
+  const add = (token: number, finished: boolean): void => {
     tokens.push(token);
     ids.push(token);
     // The text of a stop token is not part of the answer.
-    const { text, stopped } = finished ? { text: "", stopped: false } : stops.push(detokenizer.push(token));
-    onToken(token, text);
+    const { delta, stopped, next } = finished ? NOTHING : reader.push(token);
+    forced = next;
+    onToken(token, delta);
     if (finished || stopped) finishReason = "stop";
     else if (tokens.length === maxTokens || (ids.length === context && generation.overflow === "error")) finishReason = "length";
     if (finishReason && !stopped) {
-      const rest = stops.push(detokenizer.end());
+      const rest = reader.end();
       if (rest.stopped) finishReason = "stop";
-      onToken(null, rest.text + stops.end());
+      onToken(null, rest.delta);
     }
+  };
+  const addForced = (): void => {
+    const due = forced;
+    for (const token of due) if (!finishReason) add(token, false);
+  };
+  const take = ({ token, finished }: Drawn): void => {
+    newestAt = performance.now();
+    if (drawnTokens === 0) firstAt = newestAt;
+    drawnTokens += 1;
+    add(token, finished);
   };
   let backend = await unlessAborted(backends.current(), signal);
   while (backend) {
-    if (ids.length === context) ids = shifted(ids, context);
+    addForced();
+    if (finishReason) break;
+    if (ids.length >= context) ids = shifted(ids, context);
     cachedTokens ??= backend.kept.shared(ids);
     try {
       const most = Math.min(maxTokens - tokens.length, context - ids.length);
       for await (const drawn of drawTokens(backend, [...ids], most, generation)) {
         take(drawn);
-        if (finishReason) break;
+        if (finishReason || forced.length > 0) break;
       }
       if (finishReason || signal.aborted) break;
     } catch (cause) {
       backend = await unlessAborted(backends.replace(backend, cause), signal);
     }
   }
-  const count = tokens.length;
   const computed = generation.ids.length - (cachedTokens ?? 0);
   return {
-    finishReason: finishReason ?? "abort",
-    completionTokens: count,
+    finishReason: finishReason === "stop" && reader.callCount > 0 ? "tool_calls" : (finishReason ?? "abort"),
+    completionTokens: tokens.length,
+    thoughtTokens: reader.thoughtTokens,
     cachedTokens: cachedTokens ?? 0,
     timeToFirstTokenMs: firstAt - started,
-    prefillTokensPerSecond: perSecond(count > 0 ? computed : 0, firstAt - started),
-    decodeTokensPerSecond: perSecond(Math.max(0, count - 1), newestAt - firstAt),
+    prefillTokensPerSecond: perSecond(drawnTokens > 0 ? computed : 0, firstAt - started),
+    decodeTokensPerSecond: perSecond(Math.max(0, drawnTokens - 1), newestAt - firstAt),
   };
 }
 

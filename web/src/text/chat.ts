@@ -43,6 +43,11 @@ export class ChatTemplate {
     return this.tokenizer.withBos(marks.encode(this.renderFrom(Object.fromEntries(marked))));
   }
 
+  /** Whether the template reads a variable of this name. */
+  reads(variable: string): boolean {
+    return new RegExp(`\\b${variable}\\b`).test(this.source);
+  }
+
   private renderFrom(variables: Record<string, unknown>): string {
     try {
       return this.render({ ...variables, ...this.tokens, add_generation_prompt: true });

@@ -1,0 +1,97 @@
+import { describe, expect, test } from "vitest";
+import { type AnswerFormat, PLAIN } from "../src/text/answer_format";
+import { AnswerReader, type Delta } from "../src/text/answer_reader";
+
+/** Ids of markers; every other id is the code of a character. */
+const [THOUGHT, END_THOUGHT, CALL, END_CALL, QUOTE] = [-1, -2, -3, -4, -5] as const;
+const MARKERS = { thoughtBegin: THOUGHT, thoughtEnd: END_THOUGHT, callBegin: CALL, callEnd: END_CALL, quote: QUOTE };
+const FORMAT: AnswerFormat = { ...PLAIN, markers: MARKERS };
+const decode = (ids: readonly number[]): string => ids.map((id) => (id < 0 ? "" : String.fromCharCode(id))).join("");
+const ids = (...parts: (string | number)[]): number[] => parts.flatMap((part) => (typeof part === "number" ? [part] : [...part].map((letter) => letter.charCodeAt(0))));
+
+function read(tokens: readonly number[], format = FORMAT, stopStrings: string[] = []) {
+  const reader = new AnswerReader(decode, stopStrings, format);
+  const deltas: Delta[] = [];
+  let next: readonly number[] = [];
+  for (const token of tokens) {
+    const found = reader.push(token);
+    deltas.push(found.delta);
+    if (found.next.length > 0) next = found.next;
+    if (found.stopped) break;
+  }
+  deltas.push(reader.end().delta);
+  return {
+    text: deltas.map(({ text }) => text).join(""),
+    thought: deltas.map(({ thought }) => thought).join(""),
+    calls: deltas.flatMap(({ calls }) => calls),
+    reader, deltas, next,
+  };
+}
+
+describe("AnswerReader", () => {
+  test("keeps thoughts out of the text, without their label and last newline", () => {
+    const { text, thought } = read(ids(THOUGHT, "thought\nFirst.\nThen.\n", END_THOUGHT, "Hello"));
+    expect([text, thought]).toEqual(["Hello", "First.\nThen."]);
+  });
+
+  test("gives every piece as soon as it is certain, and never a marker", () => {
+    const { deltas } = read(ids(THOUGHT, "thought\nab", END_THOUGHT, "c"));
+    expect(deltas.map(({ thought }) => thought).filter(Boolean)).toEqual(["a", "b"]);
+    expect(deltas.map(({ text }) => text).filter(Boolean)).toEqual(["c"]);
+  });
+
+  test("an empty thought is none", () => {
+    expect(read(ids(THOUGHT, "thought\n", END_THOUGHT, "x"))).toMatchObject({ text: "x", thought: "" });
+  });
+
+  test("reads calls with text around them, in order", () => {
+    const { text, calls, reader } = read(ids("Let me see.", CALL, "call:f{a:", QUOTE, "x{y", QUOTE, "}", END_CALL, CALL, "call:g{}", END_CALL));
+    expect([text, calls, reader.callCount]).toEqual(["Let me see.", [{ name: "f", arguments: '{"a":"x{y"}' }, { name: "g", arguments: "{}" }], 2]);
+  });
+
+  test("a call out of a thought ends it", () => {
+    expect(read(ids(THOUGHT, "thought\nhm", CALL, "call:f{}", END_CALL))).toMatchObject({ text: "", thought: "hm", calls: [{ name: "f", arguments: "{}" }] });
+  });
+
+  test.each([
+    [ids(CALL, "call:f{a:1"), "call:f{a:1"],
+    [ids(CALL, "nonsense", END_CALL, "!"), "nonsense!"],
+    [ids(CALL, "call:f{a:", QUOTE, "x"), 'call:f{a:"x'],
+    [ids(CALL, "call:f{", CALL, "call:g{}", END_CALL), "call:f{"],
+  ])("what is no call becomes text, %#", (tokens, text) => {
+    expect(read(tokens).text).toBe(text);
+  });
+
+  test("text that only looks like a marker stays text", () => {
+    expect(read(ids("<|tool_call>call:f{}<tool_call|>"))).toMatchObject({ text: "<|tool_call>call:f{}<tool_call|>", calls: [] });
+  });
+
+  test("a model without markers gives text alone", () => {
+    expect(read(ids(THOUGHT, "thought\nab", END_THOUGHT), PLAIN)).toMatchObject({ text: "thought\nab", thought: "" });
+  });
+
+  test("stop strings end the text, and are not looked for in thoughts and calls", () => {
+    const { text, thought, calls } = read(ids(THOUGHT, "thought\nstop", END_THOUGHT, CALL, "call:stop{}", END_CALL, "and stop here"), FORMAT, ["stop"]);
+    expect([text, thought, calls.length]).toEqual(["and ", "stop", 1]);
+  });
+
+  test("every cut of an answer gives the same", () => {
+    const whole = ids(THOUGHT, "thought\nab\n", END_THOUGHT, "Hi ", CALL, "call:f{a:", QUOTE, "é", QUOTE, ",b:[1,2]}", END_CALL);
+    const { calls, thought, text } = read(whole);
+    for (let cut = 0; cut <= whole.length; cut++) {
+      const part = read(whole.slice(0, cut));
+      expect(thought.startsWith(part.thought)).toBe(true);
+      // What breaks off in the midst of a call is shown as text; before it, nothing but the answer's own.
+      expect(part.text === text || text.startsWith(part.text) || part.text.startsWith(`${text}call:`.slice(0, part.text.length))).toBe(true);
+      expect(part.calls.length).toBe(cut === whole.length ? calls.length : 0);
+    }
+    expect([calls[0]!.name, JSON.parse(calls[0]!.arguments)]).toEqual(["f", { a: "é", b: [1, 2] }]);
+  });
+
+  test("asks to close a thought that has had its tokens", () => {
+    const closing = ids("\n", END_THOUGHT);
+    const { next, reader } = read(ids(THOUGHT, "thought\nabc"), { ...FORMAT, thinkingBudget: 2, closing });
+    expect([next, reader.thoughtTokens]).toEqual([closing, 2]);
+    expect(read(ids(THOUGHT, "thought\na"), { ...FORMAT, thinkingBudget: 2, closing }).next).toEqual([]);
+  });
+});
