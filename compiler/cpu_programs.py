@@ -1,9 +1,11 @@
 """The Programs of a model for CPUs: the same steps and weights as for GPUs, with fewer fusions and one size of chunk."""
 from dataclasses import dataclass
 
+from .cpu_kernels.adjust import adjust_kernel, mask_kernel
 from .cpu_kernels.cpu_kernel import RELAXED, SIMD128
 from .cpu_kernels.sample import peaks_kernel, sample_kernel
 from .cpu_kernels.weight_quads import prepare_kernel
+from .kernels.adjust import list_words, mask_words
 from .kernels.kernel import ceil_div
 from .pipeline import Lowered
 from .schedule.lower_cpu import CpuOperators
@@ -44,14 +46,19 @@ def lower_for_cpu(lowered: Lowered, variant: CpuVariant) -> Program:
         return StepLowering(step, lowered.module[step], names, inputs, results, lowering, operators).launches
 
     vocabulary = model.config.vocab_size
-    sample = [Launch(peaks_kernel(vocabulary, PEAK_BLOCK), ("logits", "peaks")), Launch(sample_kernel(vocabulary, PEAK_BLOCK), ("logits", "peaks", "state"))]
+    draw = Launch(sample_kernel(vocabulary, PEAK_BLOCK), ("logits", "peaks", "state"))
+    sample = [Launch(peaks_kernel(vocabulary, PEAK_BLOCK), ("logits", "peaks")), draw]
+    sample_adjusted = [Launch(adjust_kernel(vocabulary), ("logits", "adjustments")),
+                       Launch(mask_kernel(vocabulary, PEAK_BLOCK), ("logits", "peaks", "adjustments", "mask")), draw]
+    decode = lower("decode", ["logits"])
     data = [buffer for weight in weights if weight.is_matrix and not weight.is_table for buffer in weight.buffers() if buffer.name.endswith(".data")]
     steps = {PREPARE: [Launch(prepare_kernel(buffer.bytes // 16), (buffer.name,)) for buffer in data],
              f"prefill_{chunk}": lower(f"prefill_{chunk}", list(handover)), "tail": lower("tail", ["logits"]), "sample": sample,
-             "decode": lower("decode", ["logits"]) + sample}
+             "decode": decode + sample, "decode_logits": decode, "sample_adjusted": sample_adjusted}
     steps, scratch = plan_memory(steps, sizes)
     buffers = [Buffer("state", "state", 4 * state_words(chunk)), Buffer("logits", "logits", 4 * vocabulary),
-               Buffer("peaks", "activation", 4 * ceil_div(vocabulary, PEAK_BLOCK))]
+               Buffer("peaks", "activation", 4 * ceil_div(vocabulary, PEAK_BLOCK)), Buffer("adjustments", "input", 4 * list_words(vocabulary)),
+               Buffer("mask", "input", 4 * mask_words(vocabulary))]
     buffers += [buffer for weight in weights for buffer in weight.buffers()]
     buffers += [Buffer(name, "weight", table.nbytes) for name, table in lowering.constants.items()]
     buffers += [buffer for plan in caches for buffer in plan.buffers()]

@@ -11,6 +11,7 @@ from model_defs.config import ConfigError
 
 from .checkpoint import Checkpoint
 from .errors import GemletError
+from .kernels.adjust import adjust_kernel, list_words, mask_kernel, mask_words
 from .kernels.kernel import ceil_div
 from .kernels.linear_vector import shape_for
 from .kernels.sample import sample_kernel
@@ -114,7 +115,7 @@ def export_steps(model, caches: list[CachePlan], chunks: tuple[int, ...]) -> tup
 
 def lower_steps(module: tvm.IRModule, model, weights: list[Weight], caches: list[CachePlan], context: int,
                 chunks: tuple[int, ...]) -> Program:
-    """Launches for every step, in shared scratch memory; `decode` ends with the launches of `sample`."""
+    """Launches for every step, in shared scratch memory; `decode` is `decode_logits` and then the launches of `sample`."""
     sizes: dict[str, int] = {}
     roundings = {weight.name: weight.rounding for weight in weights if weight.rounding}
     tables = [weight for weight in weights if weight.is_table]
@@ -132,10 +133,14 @@ def lower_steps(module: tvm.IRModule, model, weights: list[Weight], caches: list
     block = shape_for(vocabulary).rows
     sample = [Launch(sample_kernel(vocabulary, block), ("logits", "peaks", "state"))]
     steps = {f"prefill_{chunk}": lower(f"prefill_{chunk}", list(handover)) for chunk in chunks}
-    steps |= {"tail": lower("tail", ["logits"]), "sample": sample, "decode": lower("decode", ["logits"]) + sample}
+    adjust = [Launch(adjust_kernel(vocabulary), ("logits", "adjustments")),
+              Launch(mask_kernel(vocabulary, block), ("logits", "peaks", "adjustments", "mask"))]
+    decode = lower("decode", ["logits"])
+    steps |= {"tail": lower("tail", ["logits"]), "sample": sample, "decode": decode + sample, "decode_logits": decode, "sample_adjusted": adjust + sample}
     steps, scratch = plan_memory(steps, sizes)
     buffers = [Buffer("state", "state", 4 * state_words(max(chunks))), Buffer("logits", "logits", 4 * vocabulary),
-               Buffer("peaks", "activation", 4 * ceil_div(vocabulary, block))]
+               Buffer("peaks", "activation", 4 * ceil_div(vocabulary, block)), Buffer("adjustments", "input", 4 * list_words(vocabulary)),
+               Buffer("mask", "input", 4 * mask_words(vocabulary))]
     buffers += [buffer for weight in weights for buffer in weight.buffers()]
     buffers += [Buffer(name, "weight", table.nbytes) for name, table in lowering.constants.items()]
     buffers += [Buffer(name, "weight", 4 * pack_values(parts, weights)) for name, parts in lowering.packs.items()]

@@ -40,7 +40,7 @@ def manifest(name: str, checkpoint: Checkpoint, quant: str, targets: tuple[str, 
 def webgpu_entries(program: Program, shaders: dict[str, Shader] | None, pieces: dict[str, list]) -> dict:
     """What only WebGPU reads; empty lists where it is not a target."""
     if shaders is None:
-        return {"limits": {}, "state": {"buffer": -1, "fields": STATE}, "buffers": [], "tables": [], "kernels": [], "steps": {}, "weights": []}
+        return {"limits": {}, "state": {"buffer": -1, "fields": STATE}, "adjust": None, "buffers": [], "tables": [], "kernels": [], "steps": {}, "weights": []}
     buffers = list(program.buffers.values())
     index = {buffer.name: number for number, buffer in enumerate(buffers)}
     kernels = program.kernels
@@ -48,6 +48,7 @@ def webgpu_entries(program: Program, shaders: dict[str, Shader] | None, pieces: 
     return {
         "limits": limits(program, shaders),
         "state": {"buffer": index["state"], "fields": STATE},
+        "adjust": {"adjustments": index["adjustments"], "mask": index["mask"]},
         "buffers": [buffer_entry(buffer) for buffer in buffers],
         "tables": [{"rows": table.rows, "buffers": [index[name] for name in table.buffers], "part": index[table.part]} for table in program.tables],
         "kernels": [kernel_entry(kernel, program, shaders) for kernel in kernels],

@@ -95,6 +95,7 @@ def wasm_entry(target: WasmTarget, modules: list[dict], pieces: dict[str, list])
         "state": offsets["state"],
         "state_bytes": program.buffers["state"].bytes,
         "logits": offsets["logits"],
+        "adjust": {"adjustments": offsets["adjustments"], "mask": offsets["mask"]},
         "weights": [{"name": name, "offset": offsets[name], "bytes": program.buffers[name].bytes, "pieces": pieces.get(name, [])} for name in target.weights],
     }
 

@@ -8,6 +8,7 @@ import math
 import numpy as np
 
 from ..state import MAX_STOP_TOKENS, OUTPUT_RING, STATE
+from .adjust import MASKED_OUT
 from .packed_tile import INTEGERS
 from .sample import LOWEST
 from .staged_form import SMALLEST
@@ -164,6 +165,20 @@ def noisy(logits: np.ndarray, temperature: float, seed: int, position: int) -> n
 def block_peaks(logits: np.ndarray, block: int) -> np.ndarray:
     """[V] -> the largest of each `block` consecutive logits, [ceil(V / block)], of the same dtype."""
     return np.maximum.reduceat(logits, np.arange(0, len(logits), block))
+
+
+def adjust(logits: np.ndarray, tokens: np.ndarray, factors: np.ndarray, terms: np.ndarray) -> np.ndarray:
+    """[V] -> float64 [V] in which the logit of each of `tokens` is divided by its factor, or multiplied where it is not above 0, and then has its term added."""
+    adjusted = np.asarray(logits, np.float64).copy()
+    chosen = adjusted[tokens]
+    adjusted[tokens] = np.where(chosen > 0, chosen / factors, chosen * factors) + terms
+    return adjusted
+
+
+def mask(logits: np.ndarray, words: np.ndarray) -> np.ndarray:
+    """[V] -> [V] of the same dtype: MASKED_OUT for each token whose bit, from the lowest of the first int32 word on, is not set."""
+    bits = np.unpackbits(words.view(np.uint8), bitorder="little")[: len(logits)]
+    return np.where(bits != 0, logits, np.asarray(MASKED_OUT, logits.dtype))
 
 
 def choose(logits: np.ndarray, temperature: float, lowest: float, seed: int, position: int) -> int:

@@ -9,7 +9,7 @@ from ..kernels.kernel import Kernel
 
 # The step that a backend may have to put weights into an order of its own, once they are all there.
 PREPARE = "prepare"
-KINDS = ("weight", "cache", "state", "activation", "logits")
+KINDS = ("weight", "cache", "state", "activation", "logits", "input")
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ GLOBAL = "full_attention"
 PUBLISHED = {"gemma-4-e2b": 5.10, "gemma-4-e4b": 7.94, "gemma-4-26b-a4b": 25.8, "gemma-4-31b": 31.3}
 # Counted when the kernels were last changed on purpose. More of them means that something which only differs in a number
 # no longer shares its kernel: look for that number before raising one.
-DISTINCT_KERNELS = {"gemma-4-e2b": 45, "gemma-4-e4b": 43, "gemma-4-26b-a4b": 45, "gemma-4-31b": 29}
+DISTINCT_KERNELS = {"gemma-4-e2b": 47, "gemma-4-e4b": 45, "gemma-4-26b-a4b": 47, "gemma-4-31b": 31}
 CHUNK, SLOT_TILE = 256, 64
 STATE_BEFORE_TOKENS = 348  # words of the state (docs/artifact.md), in front of the ids
 Q4 = 0.5 + 2 / 32

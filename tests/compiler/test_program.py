@@ -161,6 +161,12 @@ def test_decode_ends_with_the_launches_of_sample():
     assert [launch.kernel.name for launch in steps["decode"][-SAMPLE:]] == [launch.kernel.name for launch in steps["sample"]]
 
 
+def test_adjusted_logits_cost_two_launches_between_the_step_and_the_draw():
+    steps = lowered("gemma3_270m").program.steps
+    assert [launch.kernel for launch in steps["decode_logits"]] == [launch.kernel for launch in steps["decode"][:-SAMPLE]]
+    assert len(steps["sample_adjusted"]) == 2 + SAMPLE and steps["sample_adjusted"][-SAMPLE:] == steps["sample"]
+
+
 def test_text_has_a_line_a_buffer_and_a_launch_and_stars_what_is_written():
     program = lowered("gemma4_shared").program
     lines = program.text().splitlines()

@@ -10,6 +10,7 @@ from tvm.script import tirx as T
 
 from compiler.emit.webgpu import MAX_GRID, Shader, compile_kernel, emit_kernel, without_grid_uniform
 from compiler.errors import GemletError
+from compiler.kernels.adjust import adjust_kernel, mask_kernel
 from compiler.kernels.attention_matrix import attention_matrix
 from compiler.kernels.attention_vector import OwnKeyValue, attention_vector, splits_for
 from compiler.kernels.embed import embed_kernel, last_row_kernel
@@ -38,6 +39,7 @@ EXPERTS_SUM = dict(experts=6, chosen=2, rows=40, columns=96, format="q8")
 MATRIX = dict(tokens=5, rows=70, columns=96, format="q8", x_stride=96, x_offset=0, epilogue="gated_by", cap=30.0, other_stride=70)
 NORM = dict(tokens=5, width=96, eps=1e-6, residual=True, input_scale=0.5, output_scale=0.25)
 SAMPLE = dict(vocabulary=3000, block=32)
+ADJUST = dict(vocabulary=3000)
 EMBED = dict(tokens=5, vocabulary=300, width=96, format="q8", scale=6.0)
 
 # A kernel, and the parameters that it writes; all others must be declared `read`.
@@ -47,7 +49,7 @@ KINDS: list[tuple[Callable, dict, set[str]]] = [
     (kv_append_kernel, KV_APPEND, {"K", "V"}), (attention_vector, ATTENTION_VECTOR, {"K", "V", "PARTS", "STATS"}),
     (attention_vector, {**ATTENTION_VECTOR, "own": None}, {"PARTS", "STATS"}), (rotate_queries_kernel, ROTATE_QUERIES, {"Y"}),
     (attention_matrix, ATTENTION_MATRIX, {"Y"}), (experts_gated_vector, EXPERTS_GATED, {"Y", "ROUTE"}), (experts_sum_vector, EXPERTS_SUM, {"Y"}),
-    (sample_kernel, SAMPLE, {"STATE_WORDS"})]
+    (sample_kernel, SAMPLE, {"STATE_WORDS"}), (adjust_kernel, ADJUST, {"LOGITS"}), (mask_kernel, SAMPLE, {"LOGITS", "PEAKS"})]
 
 # heads, KV heads sliding and global, hidden size, intermediate size, window: of the four Gemma 4 configurations.
 GEMMA_4 = {"e2b": (8, 1, 1, 1536, 6144, 512), "e4b": (8, 2, 2, 2560, 10240, 512), "26b-a4b": (16, 8, 2, 2816, 2112, 1024),
@@ -129,7 +131,8 @@ VARIED = [
         k_offset=60, v_offset=92, k_norm=False, v_norm=False).items()),
     (attention_matrix, ATTENTION_MATRIX, dict(tokens=6, heads=2, kv_heads=1, head_size=8, slots=192, ring=None, window=None, blocks=True)),
     (rotate_queries_kernel, ROTATE_QUERIES, dict(tokens=6, heads=2, head_size=8, stride=132, q_offset=4, scale=0.5, eps=1e-5, q_norm=False)),
-    (sample_kernel, SAMPLE, dict(vocabulary=3001, block=64)),
+    (sample_kernel, SAMPLE, dict(vocabulary=3001, block=64)), (adjust_kernel, ADJUST, dict(vocabulary=3001)),
+    (mask_kernel, SAMPLE, dict(vocabulary=3001, block=64)),
 ]
 
 
@@ -172,7 +175,8 @@ def kernels_of(heads: int, sliding_heads: int, global_heads: int, hidden: int, i
     kernels += [linear_vector(VOCABULARY, hidden, "q4", stream, "softcap", 30.0, peaks=True), linear_vector(hidden, intermediate, "q4"),
                 linear_vector(intermediate, hidden, "q4", stream, "gated"), experts_gated_vector(128, 8, 704, hidden, "q4", 1e-6)]
     kernels += [linear_matrix(CHUNK, intermediate, hidden, "q4", epilogue="gated"), linear_matrix(CHUNK, hidden, intermediate, "f32")]
-    return kernels + [sample_kernel(VOCABULARY, 512), sample_kernel(VOCABULARY, 128), sample_kernel(VOCABULARY, 32)]
+    return kernels + [sample_kernel(VOCABULARY, 512), sample_kernel(VOCABULARY, 128), sample_kernel(VOCABULARY, 32), adjust_kernel(VOCABULARY),
+                      mask_kernel(VOCABULARY, 512), mask_kernel(VOCABULARY, 32)]
 
 
 @pytest.mark.parametrize("size", GEMMA_4)

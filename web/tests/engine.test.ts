@@ -9,16 +9,18 @@ import { GemletError } from "../src/errors";
 import { ChatTemplate } from "../src/text/chat";
 import { Tokenizer } from "../src/text/tokenizer";
 import { FakeBackend } from "./fake_backend";
-import { BOS, CONTEXT, makeArtifact, PREFILL, STOP, TEMPLATE, TOKENIZER_FACTS, tokenizerFile } from "./fixture";
+import { BOS, CONTEXT, makeArtifact, PREFILL, STOP, TEMPLATE, TOKENIZER_FACTS, tokenizerFile, VOCABULARY } from "./fixture";
 
 const TEXT = "the tea ☕ is in the tin";
 const tokenizer = new Tokenizer(tokenizerFile(), TOKENIZER_FACTS);
 const STORAGE = { place: "files", network_bytes: 0, stored_bytes: 64, persistent: false, note: null } as const;
 const SCRIPT = [...tokenizer.encodePlain(TEXT), STOP[1]!];
 
-async function start({ chat = true, template = TEMPLATE } = {}) {
+async function start({ chat = true, template = TEMPLATE, adjusts = true } = {}) {
   const { manifest } = await makeArtifact(TEXT, { chat });
+  if (adjusts) manifest.adjust = { adjustments: 0, mask: 0 };
   const backend = new FakeBackend(SCRIPT, { prefillSizes: PREFILL });
+  backend.vocabulary = VOCABULARY.length;
   const rendering = chat ? new ChatTemplate(template, tokenizer, { bos_token: "<bos>", eos_token: "<eos>" }) : null;
   const core = new Core({ manifest, tokenizer, chat: rendering, backend, storage: STORAGE, fallBack: null }, 4, () => undefined);
   const { port1, port2 } = new MessageChannel();
@@ -27,7 +29,7 @@ async function start({ chat = true, template = TEMPLATE } = {}) {
     makeRoom: async () => null,
     logits: (request) => core.logits(request),
     generate: (request, onEvent, signal) =>
-      core.generate(request, (promptTokens) => onEvent({ promptTokens }), (token, delta) => onEvent({ token, delta }), signal),
+      core.generate(request, (promptTokens) => onEvent({ promptTokens }), (token, delta, logprob) => onEvent({ token, delta, logprob }), signal),
     unload: async () => null,
   });
   const rpc = new RpcClient(port2 as Endpoint);
@@ -148,8 +150,16 @@ describe("completions", () => {
     ["prompt", {}],
     ["prompt", { prompt: 3 }],
     ["prompt", { prompt: [1.5] }],
-    ["n", { prompt: "a", n: 1 }],
-    ["logprobs", { prompt: "a", logprobs: 2 }],
+    ["n", { prompt: "a", n: 2 }],
+    ["logprobs", { prompt: "a", logprobs: 21 }],
+    ["logprobs", { prompt: "a", logprobs: true }],
+    ["presence_penalty", { prompt: "a", presence_penalty: 2.1 }],
+    ["frequency_penalty", { prompt: "a", frequency_penalty: -2.1 }],
+    ["repetition_penalty", { prompt: "a", repetition_penalty: 0 }],
+    ["logit_bias", { prompt: "a", logit_bias: { the: 1 } }],
+    ["logit_bias", { prompt: "a", logit_bias: { 3: 101 } }],
+    ["logit_bias.100000", { prompt: "a", logit_bias: { 100000: 1 } }],
+    ["max_completion_tokens", { prompt: "a", max_completion_tokens: 2 }],
     ["temperature", { prompt: "a", temperature: -1 }],
     ["temperature", { prompt: "a", temperature: "1" }],
     ["top_k", { prompt: "a", top_k: 1.5 }],
@@ -169,6 +179,83 @@ describe("completions", () => {
     const refused = completions.create(params as CompletionParams & { stream?: false });
     await expect(refused).rejects.toMatchObject({ code: "bad-request", message: expect.stringMatching(new RegExp(`^${field}: `)) });
     expect(backend.calls).toEqual([]);
+  });
+});
+
+describe("logprobs, penalties and biases", () => {
+  const ID = SCRIPT[0]!;
+  // Of logits that are 1 for the token that is drawn, and 0 for all others.
+  const LIKELY = 1 - Math.log(Math.E + VOCABULARY.length - 1);
+  const OTHER = LIKELY - 1;
+
+  test("give each token of a chat its logprob and the likeliest, with bytes, but none to the stop token", async () => {
+    const { chats, backend } = await start();
+    const answer = await chats.create({ messages: MESSAGES, logprobs: true, top_logprobs: 2 });
+    const { content, refusal } = answer.choices[0]!.logprobs!;
+    expect([content.length, refusal]).toEqual([SCRIPT.length - 1, null]);
+    expect(new TextDecoder().decode(Uint8Array.from(content.flatMap(({ bytes }) => bytes)))).toBe(TEXT);
+    const [first] = content;
+    expect(first).toMatchObject({ token: "t", bytes: [116], top_logprobs: [{ token: "t" }, { token: "<pad>" }] });
+    for (const [found, expected] of [[first!.logprob, LIKELY], [first!.top_logprobs[0]!.logprob, LIKELY], [first!.top_logprobs[1]!.logprob, OTHER]]) {
+      expect(found).toBeCloseTo(expected!, 6);
+    }
+    // The three bytes of the cup, none of which is a character.
+    expect(content.map(({ token }) => token)).toEqual(expect.arrayContaining(["<0xE2>", "<0x98>", "<0x95>"]));
+    expect(backend.requests.every(({ adjustment, logits }) => adjustment === null && logits)).toBe(true);
+    expect(backend.mostFlying).toBe(1);
+  });
+
+  test("stream the same as they give whole", async () => {
+    const { chats, completions } = await start();
+    const whole = (await chats.create({ messages: MESSAGES, logprobs: true })).choices[0]!.logprobs!.content;
+    const streamed = [];
+    for await (const { choices } of await chats.create({ messages: MESSAGES, logprobs: true, stream: true })) streamed.push(...choices[0]!.logprobs!.content);
+    expect(streamed).toEqual(whole);
+    const offsets = [];
+    for await (const { choices } of await completions.create({ prompt: "a", logprobs: 0, stream: true })) offsets.push(...choices[0]!.logprobs!.text_offset);
+    expect(offsets).toEqual((await completions.create({ prompt: "a", logprobs: 0 })).choices[0]!.logprobs!.text_offset);
+  });
+
+  test("give completions their own shape", async () => {
+    const { completions } = await start();
+    const { tokens, token_logprobs, top_logprobs, text_offset } = (await completions.create({ prompt: "a", logprobs: 1 })).choices[0]!.logprobs!;
+    expect([tokens.length, token_logprobs.length, top_logprobs.length, text_offset.length]).toEqual(new Array(4).fill(SCRIPT.length - 1));
+    expect(text_offset.slice(0, 3)).toEqual([0, tokens[0]!.length, tokens[0]!.length + tokens[1]!.length]);
+    expect(Object.keys(top_logprobs[0]!)).toEqual([tokens[0]]);
+    const bare = await completions.create({ prompt: "a" });
+    expect(bare.choices[0]!.logprobs).toBeNull();
+  });
+
+  test("ask each draw for an adjustment, from the tokens so far", async () => {
+    const { completions, backend } = await start();
+    await completions.create({ prompt: [7, 8], presence_penalty: 0.5, repetition_penalty: 2, logit_bias: { 8: -3 }, max_tokens: 2, n: 1 });
+    const entries = backend.requests.map(({ adjustment }) => {
+      const { words, mask } = adjustment!;
+      expect([mask, words[1]]).toEqual([null, 0]);
+      const floats = new Float32Array(words.buffer);
+      return Array.from({ length: words[0]! }, (_, i) => [words[2 + 3 * i], floats[3 + 3 * i], floats[4 + 3 * i]]);
+    });
+    expect(entries).toEqual([[[7, 2, 0], [8, 2, -3]], [[7, 2, 0], [8, 2, -3], [ID, 2, -0.5]]]);
+    expect(backend.requests.every(({ logits }) => !logits)).toBe(true);
+  });
+
+  test("ask for nothing where a request does not, even with fields that change nothing", async () => {
+    const { completions, backend } = await start();
+    await completions.create({ prompt: "a", presence_penalty: 0, frequency_penalty: 0, repetition_penalty: 1, logit_bias: {}, n: 1 });
+    expect([backend.requests, backend.mostFlying]).toEqual([[], 4]);
+  });
+
+  test("are refused of an artifact without steps for them", async () => {
+    const { completions, chats } = await start({ adjusts: false });
+    const old = { code: "bad-request", message: expect.stringMatching(/recital was compiled by an older gemlet.*compile the model again/) };
+    await expect(completions.create({ prompt: "a", frequency_penalty: 1 })).rejects.toMatchObject(old);
+    await expect(chats.create({ messages: MESSAGES, logprobs: true })).rejects.toMatchObject(old);
+  });
+
+  test("take max_completion_tokens for max_tokens in a chat", async () => {
+    const { chats } = await start();
+    const answer = await chats.create({ messages: MESSAGES, max_completion_tokens: 2 });
+    expect([answer.choices[0]!.finish_reason, answer.usage.completion_tokens]).toEqual(["length", 2]);
   });
 });
 
@@ -231,6 +318,9 @@ describe("chat.completions", () => {
     ["tools[0].type: expected \"function\"", { messages: MESSAGES, tools: [{ type: "search", function: { name: "f" } }] }],
     ["chat_template_kwargs.messages: the engine sets this variable itself", { messages: MESSAGES, chat_template_kwargs: { messages: [] } }],
     ["chat_template_kwargs: expected an object", { messages: MESSAGES, chat_template_kwargs: true }],
+    ["top_logprobs: expected logprobs: true beside it", { messages: MESSAGES, top_logprobs: 2 }],
+    ["logprobs: expected true or false", { messages: MESSAGES, logprobs: 2 }],
+    ["max_completion_tokens: another name of max_tokens", { messages: MESSAGES, max_completion_tokens: 2, max_tokens: 2 }],
     ["enable_thinking: this field is not supported", { messages: MESSAGES, enable_thinking: true }],
   ])("refuse by name: %s", async (message, params) => {
     const { chats } = await start();

@@ -1,7 +1,7 @@
 /** A backend that recites token ids, and remembers what it was asked. */
 
 import type { Chunk } from "../src/generate/chunks";
-import type { Backend, Drawn, Sampling } from "../src/backend/backend";
+import type { Backend, Drawn, DrawRequest, Sampling } from "../src/backend/backend";
 import { KeptTokens } from "../src/generate/kept_tokens";
 import type { Manifest } from "../src/artifact/manifest";
 
@@ -17,6 +17,10 @@ export class FakeBackend implements Backend {
   readonly prompts: number[][] = [];
   /** Tokens whose keys and values the caches hold. */
   private held: number[] = [];
+  /** What draws were asked for beyond sampling. */
+  readonly requests: DrawRequest[] = [];
+  /** Length of the logits, which are 1 for the token that is drawn, else 0. */
+  vocabulary = 10;
   private newest = 0;
   sampling: Sampling | undefined;
   /** Steps that were queued and have not resolved. */
@@ -55,15 +59,15 @@ export class FakeBackend implements Backend {
     this.held.push(...ids);
   }
 
-  sample(): Promise<Drawn> {
+  sample(request?: DrawRequest): Promise<Drawn> {
     this.calls.push("sample");
-    return this.draw();
+    return this.draw(request);
   }
 
-  decode(): Promise<Drawn> {
+  decode(request?: DrawRequest): Promise<Drawn> {
     this.calls.push("decode");
     this.held.push(this.newest);
-    return this.draw();
+    return this.draw(request);
   }
 
   async logits(): Promise<Float32Array<ArrayBuffer>> {
@@ -75,7 +79,8 @@ export class FakeBackend implements Backend {
     this.calls.push("unload");
   }
 
-  private async draw(): Promise<Drawn> {
+  private async draw(request?: DrawRequest): Promise<Drawn> {
+    if (request) this.requests.push(request);
     const number = this.drawn++;
     const token = (this.newest = this.script[number % this.script.length]!);
     this.mostFlying = Math.max(this.mostFlying, ++this.flying);
@@ -84,6 +89,6 @@ export class FakeBackend implements Backend {
     if (number >= this.failAt) throw this.failure;
     const stops = this.sampling!.stop;
     const finished = this.script.slice(0, number + 1).some((each) => stops.includes(each));
-    return { token, finished };
+    return request?.logits ? { token, finished, logits: Float32Array.from({ length: this.vocabulary }, (_, id) => (id === token ? 1 : 0)) } : { token, finished };
   }
 }

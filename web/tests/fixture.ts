@@ -121,7 +121,7 @@ export async function makeArtifact(text: string, { chat = true, name = "recital"
     tokenizer: TOKENIZER_FACTS, chat_template: chat ? "chat_template.jinja" : null,
     limits: { maxStorageBufferBindingSize: 2 ** 20, maxStorageBuffersPerShaderStage: 4 },
     prefill: PREFILL,
-    state: { buffer: state, fields: STATE },
+    state: { buffer: state, fields: STATE }, adjust: null,
     buffers: [
       { name: "state", kind: "state", bytes: 4 * STATE_WORDS },
       { name: "cache", kind: "cache", bytes: 4 * CONTEXT, slots: CONTEXT, slot_bytes: 4, slot_tile: 32 },

@@ -17,6 +17,11 @@ function changed(change: (manifest: Manifest) => void): unknown {
 
 const VARIANT: VariantSpec = { name: "wide", file: "webgpu/wide.wgsl", entry: "wide", workgroup: [64, 1, 1], grid: [1, 1, 1], requires: [], exact: true };
 
+/** The manifest with the steps that adjust logits. */
+function withSteps(each: Manifest): Manifest {
+  return Object.assign(each, { steps: { ...each.steps, decode_logits: [], sample_adjusted: [] } });
+}
+
 describe("checkManifest", () => {
   test("accepts variants", () => {
     const value = changed((each) => (each.kernels[0]!.variants = [VARIANT, { ...VARIANT, requires: ["subgroups"], exact: false }]));
@@ -31,13 +36,13 @@ describe("checkManifest", () => {
     expect(() => checkManifest(changed((each) => (each.schema = 2)), URL)).toThrow(/schema 2.*reads schema 1.*update the engine/);
   });
 
-  test.each(Object.keys(manifest).filter((key) => !["schema", "targets", "wasm"].includes(key)))("names the key %s where it is missing", (key) => {
+  test.each(Object.keys(manifest).filter((key) => !["schema", "adjust", "targets", "wasm"].includes(key)))("names the key %s where it is missing", (key) => {
     const { [key as keyof Manifest]: _, ...rest } = manifest;
     expect(() => checkManifest(rest, URL)).toThrow(`${URL}: the key "${key}" is missing`);
   });
 
   test("takes an artifact that was made before there was WebAssembly as one for WebGPU", () => {
-    const { targets: _, wasm: __, ...rest } = manifest;
+    const { targets: _, wasm: __, adjust: ___, ...rest } = manifest;
     expect(checkManifest(rest, URL)).toEqual(manifest);
   });
 
@@ -69,6 +74,9 @@ describe("checkManifest", () => {
     ["a variant with a wrong feature", (each) => (each.kernels[0]!.variants = [{ ...VARIANT, requires: [1 as never] }]), /requires is no list of names/],
     ["a variant that does not say whether it rounds", (each) => (each.kernels[0]!.variants = [{ ...VARIANT, exact: undefined as never }]), /exact is undefined/],
     ["no size of the vocabulary", (each) => delete each.facts["vocab_size"], /facts.vocab_size is undefined/],
+    ["adjusted logits without their steps", (each) => (each.adjust = { adjustments: 1, mask: 1 }), /step "decode_logits" is missing/],
+    ["adjustments in no buffer", (each) => (withSteps(each).adjust = { adjustments: 9, mask: 1 }), /adjust.adjustments is 9, expected 0 to 3/],
+    ["a mask that is too small", (each) => ((withSteps(each).adjust = { adjustments: 1, mask: 3 }), (each.buffers[3]!.bytes = 4)), /adjust.mask is a buffer of 4 bytes/],
     ["a cache with slots of no size", (each) => delete each.buffers[1]!.slot_bytes, /buffer "cache": slots need slot_bytes/],
   ])("refuses %s", (_, change, message) => {
     expect(() => checkManifest(changed(change), URL)).toThrow(message);
@@ -101,6 +109,8 @@ describe("checkManifest, of WebAssembly", () => {
     ["stacks outside of memory", (wasm) => (wasm.stacks.bytes = 65536), /the stacks, 262144 bytes from 0 on, reach outside of the memory/],
     ["logits outside of memory", (wasm) => (wasm.logits = 131068), /the logits, \d+ bytes from 131068 on/],
     ["a state that is too small", (wasm) => (wasm.state_bytes = 100), /the state holds 100 bytes, but chunks of 64 tokens need/],
+    ["adjusted logits without their steps", (wasm) => delete wasm.steps["decode_logits"], /wasm.steps: the step "decode_logits" is missing/],
+    ["a mask outside of memory", (wasm) => (wasm.adjust!.mask = 131068), /the mask, \d+ bytes from 131068 on/],
     ["a weight outside of memory", (wasm) => (wasm.weights[0]!.offset = 2 ** 20), /weight "script", \d+ bytes from 1048576 on/],
     ["a piece of no shard", (wasm) => (wasm.weights[0]!.pieces[0]![0] = 7), /weight "script": shard is 7, expected 0 to 1/],
     ["a piece past its shard", (wasm) => (wasm.weights[0]!.pieces[0]![1] = 4), /weight "script": a piece ends at byte \d+ of a shard/],

@@ -6,7 +6,7 @@ import { findFeatures, type WasmFeatures } from "../src/wasm/features";
 import { openWasm } from "../src/wasm/open_wasm";
 import { WasmBackend } from "../src/wasm/wasm_backend";
 import { makeArtifact } from "./fixture";
-import { moduleBytes, STACK_BYTES, STEPS, TRACE, wasmProgram } from "./wasm_fixture";
+import { ADJUST, moduleBytes, STACK_BYTES, STEPS, TRACE, wasmProgram } from "./wasm_fixture";
 
 const plain = (await makeArtifact("abc")).manifest;
 const program = await wasmProgram(plain);
@@ -146,6 +146,22 @@ describe("WasmBackend", () => {
     expect(trace()).toEqual([...WARM_UP, "prefill_64", "prefill_64", "tail", "sample", "decode"]);
     words[program.state / 4 + manifest.state.fields.finished] = 1;
     expect((await backend.decode()).finished).toBe(true);
+  });
+
+  test("draws from adjusted logits where a request has some, and gives the model's own where it wants them", async () => {
+    const { backend, words, trace } = await start();
+    backend.start(SAMPLING, 0);
+    await backend.prefill(chunk(7));
+    new Float32Array(words.buffer)[program.logits / 4 + 1] = 2.5;
+    const first = await backend.sample({ adjustment: { words: Int32Array.of(1, 1, 7, 8, 9), mask: Int32Array.of(5, 6) }, logits: true });
+    expect(first).toMatchObject({ token: STEPS.sample_adjusted, finished: false });
+    expect([first.logits!.length, first.logits![1]]).toEqual([manifest.facts["vocab_size"], 2.5]);
+    expect([...words.subarray(ADJUST.adjustments / 4, ADJUST.adjustments / 4 + 5)]).toEqual([1, 1, 7, 8, 9]);
+    expect([...words.subarray(ADJUST.mask / 4, ADJUST.mask / 4 + 2)]).toEqual([5, 6]);
+    const second = await backend.decode({ adjustment: { words: Int32Array.of(0, 0), mask: null }, logits: false });
+    expect([second.token, second.logits]).toEqual([STEPS.sample_adjusted, undefined]);
+    expect((await backend.decode({ adjustment: null, logits: true })).logits!.length).toBe(manifest.facts["vocab_size"]);
+    expect(trace().slice(WARM_UP.length + 1)).toEqual(["tail", "sample_adjusted", "decode_logits", "sample_adjusted", "decode_logits", "sample"]);
   });
 
   test("puts pieces of weights at their place, and gives logits that the next step does not change", async () => {

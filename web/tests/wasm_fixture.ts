@@ -1,16 +1,17 @@
 /**
  * A module made by hand, as docs/artifact.md has them, and a manifest's part that goes with it. Its `run` notes the number of each step from byte TRACE
- * on, with their count at TRACE itself; the steps `sample` and `decode` draw one token, the number of the step.
+ * on, with their count at TRACE itself; the steps from `sample` on draw one token, the number of the step.
  */
 
 import { sha256 } from "../src/artifact/hash";
 import type { Manifest, WasmProgram } from "../src/artifact/manifest";
 
-export const STEPS = { prepare: 0, prefill_64: 1, tail: 2, sample: 3, decode: 4 };
+export const STEPS = { prepare: 0, prefill_64: 1, tail: 2, decode_logits: 3, sample: 4, decode: 5, sample_adjusted: 6 };
 export const STACK_BYTES = 1024;
 export const TRACE = 8192;
 const STATE = 16384;
 const LOGITS = 32768;
+export const ADJUST = { adjustments: 57344, mask: 65536 };
 const WEIGHTS = 49152;
 const PAGES = 2;
 
@@ -74,6 +75,7 @@ export async function wasmProgram(manifest: Manifest): Promise<WasmProgram> {
     state: STATE,
     state_bytes: 4 * (manifest.state.fields.tokens + 64),
     logits: LOGITS,
+    adjust: ADJUST,
     weights: [{ name: "script", offset: WEIGHTS, bytes: weightBytes, pieces: manifest.weights[0]!.pieces }],
   };
 }

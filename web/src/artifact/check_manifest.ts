@@ -2,7 +2,7 @@
 
 import { GemletError } from "../errors";
 import { checkWasm } from "./check_wasm";
-import { type KernelSpec, type Manifest, MAX_STOP_TOKENS, SCHEMA, STATE_FIELDS } from "./manifest";
+import { adjustmentBytes, type KernelSpec, type Manifest, MAX_STOP_TOKENS, SCHEMA, STATE_FIELDS, vocabularySize } from "./manifest";
 
 type Kind = "string" | "number" | "boolean" | "array" | "object" | "string or null" | "object or null";
 
@@ -21,6 +21,7 @@ const KEYS: Record<Exclude<keyof Manifest, "schema">, Kind> = {
   limits: "object",
   prefill: "array",
   state: "object",
+  adjust: "object or null",
   buffers: "array",
   tables: "array",
   kernels: "array",
@@ -32,7 +33,7 @@ const KEYS: Record<Exclude<keyof Manifest, "schema">, Kind> = {
 };
 
 /** What the key means where it is missing: artifacts of gemlet 0.1.0 were for WebGPU alone. */
-const DEFAULTS: Partial<Manifest> = { targets: ["webgpu"], wasm: null };
+const DEFAULTS: Partial<Manifest> = { targets: ["webgpu"], wasm: null, adjust: null };
 
 /**
  * Returns `value` as a Manifest. `url` is for messages.
@@ -69,11 +70,12 @@ export function checkManifest(value: unknown, url: string): Manifest {
 }
 
 function checkIndices(manifest: Manifest, fail: (problem: string) => never): void {
-  const { buffers, tables, kernels, steps, shards, weights } = manifest;
+  const { adjust, buffers, tables, kernels, steps, shards, weights } = manifest;
   const needIndex = (index: number, length: number, what: string): void => {
     if (!Number.isInteger(index) || index < 0 || index >= length) fail(`${what} is ${index}, expected 0 to ${length - 1}`);
   };
-  for (const name of ["decode", "tail", "sample", ...manifest.prefill.map((size) => `prefill_${size}`)]) {
+  const adjusted = adjust ? ["decode_logits", "sample_adjusted"] : [];
+  for (const name of ["decode", "tail", "sample", ...adjusted, ...manifest.prefill.map((size) => `prefill_${size}`)]) {
     if (!Array.isArray(steps[name])) fail(`the step "${name}" is missing`);
   }
   if (manifest.prefill.length === 0) fail("there is no prefill step");
@@ -105,6 +107,14 @@ function checkIndices(manifest: Manifest, fail: (problem: string) => never): voi
   }
   for (const { name, slots, slot_bytes, slot_tile } of buffers) {
     if (slots !== undefined && !(slot_bytes! > 0 && slot_tile! > 0)) fail(`buffer "${name}": slots need slot_bytes and slot_tile`);
+  }
+  if (adjust) {
+    const vocabulary = vocabularySize(manifest);
+    for (const [name, needed] of [["adjustments", adjustmentBytes(vocabulary)], ["mask", 4 * Math.ceil(vocabulary / 32)]] as const) {
+      needIndex(adjust[name], buffers.length, `adjust.${name}`);
+      const { bytes } = buffers[adjust[name]]!;
+      if (bytes < needed) fail(`adjust.${name} is a buffer of ${bytes} bytes, but ${vocabulary} tokens need ${needed}`);
+    }
   }
   if (!buffers.some((buffer) => buffer.kind === "logits")) fail("there is no buffer of kind logits");
 }

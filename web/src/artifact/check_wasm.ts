@@ -1,6 +1,6 @@
 /** Checks the part of model.json that tells of WebAssembly. */
 
-import type { Manifest, Unfit, WasmProgram } from "./manifest";
+import { adjustmentBytes, type Manifest, type Unfit, type WasmProgram } from "./manifest";
 
 export const PAGE_BYTES = 65536;
 /** WebAssembly's addresses have 32 bits. */
@@ -14,7 +14,8 @@ export function checkWasm(manifest: Manifest, wasm: WasmProgram | Unfit, fail: (
     }
     return;
   }
-  const { modules, memory_bytes: memory, stacks, steps, prefill, weights } = wasm;
+  const { adjust, modules, memory_bytes: memory, stacks, steps, prefill, weights } = wasm;
+  const vocabulary = manifest.facts["vocab_size"] as number;
   if (!(memory > 0 && memory <= MOST_BYTES && memory % PAGE_BYTES === 0)) {
     fail(`wasm.memory_bytes is ${memory}, expected a multiple of ${PAGE_BYTES} up to ${MOST_BYTES}`);
   }
@@ -23,7 +24,8 @@ export function checkWasm(manifest: Manifest, wasm: WasmProgram | Unfit, fail: (
     if (typeof file !== "string" || typeof sha256 !== "string") fail(`wasm.modules[${i}]: expected file and sha256`);
   }
   if (!Array.isArray(prefill) || prefill.length === 0) fail("wasm.prefill is empty");
-  for (const name of ["prepare", "decode", "tail", "sample", ...prefill.map((size) => `prefill_${size}`)]) {
+  const adjusted = adjust ? ["decode_logits", "sample_adjusted"] : [];
+  for (const name of ["prepare", "decode", "tail", "sample", ...adjusted, ...prefill.map((size) => `prefill_${size}`)]) {
     if (!Number.isInteger(steps?.[name])) fail(`wasm.steps: the step "${name}" is missing`);
   }
   const inMemory = (what: string, offset: number, bytes: number): void => {
@@ -32,7 +34,11 @@ export function checkWasm(manifest: Manifest, wasm: WasmProgram | Unfit, fail: (
   if (!(stacks?.threads >= 1)) fail("wasm.stacks.threads is no number from 1 on");
   inMemory("the stacks", stacks.offset, stacks.threads * stacks.bytes);
   inMemory("the state", wasm.state, wasm.state_bytes);
-  inMemory("the logits", wasm.logits, 4 * (manifest.facts["vocab_size"] as number));
+  inMemory("the logits", wasm.logits, 4 * vocabulary);
+  if (adjust) {
+    inMemory("the adjustments", adjust.adjustments, adjustmentBytes(vocabulary));
+    inMemory("the mask", adjust.mask, 4 * Math.ceil(vocabulary / 32));
+  }
   const needed = 4 * (manifest.state.fields.tokens + Math.max(...prefill));
   if (needed > wasm.state_bytes) fail(`wasm: the state holds ${wasm.state_bytes} bytes, but chunks of ${Math.max(...prefill)} tokens need ${needed}`);
   for (const { name, offset, bytes, pieces } of weights) {

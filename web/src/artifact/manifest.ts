@@ -20,6 +20,8 @@ export interface Manifest {
   limits: Record<string, number>;
   prefill: number[];
   state: { buffer: number; fields: Record<StateField, number> };
+  /** Indices of buffers. Null where WebGPU is no target, and in artifacts that are older than that. */
+  adjust: Adjust | null;
   buffers: BufferSpec[];
   tables: Table[];
   kernels: KernelSpec[];
@@ -49,7 +51,13 @@ export interface TokenizerFacts {
   stop: number[];
 }
 
-export type BufferKind = "weight" | "cache" | "state" | "activation" | "logits";
+/** Where `sample_adjusted` reads what to change of the logits. */
+export interface Adjust {
+  adjustments: number;
+  mask: number;
+}
+
+export type BufferKind = "weight" | "cache" | "state" | "activation" | "logits" | "input";
 
 export interface BufferSpec {
   name: string;
@@ -126,6 +134,8 @@ export interface WasmProgram {
   state: number;
   state_bytes: number;
   logits: number;
+  /** Missing in older artifacts. */
+  adjust?: Adjust;
   weights: WasmWeight[];
 }
 
@@ -173,6 +183,20 @@ export type StateField = (typeof STATE_FIELDS)[number];
 /** Lengths of the two arrays in the state, fixed by the schema. */
 export const MAX_STOP_TOKENS = 16;
 export const OUTPUT_RING = 64;
+
+/** Whether logits can be changed before a draw, and read. */
+export function canAdjust({ adjust, wasm }: Manifest): boolean {
+  return adjust !== null || (wasm !== null && "adjust" in wasm);
+}
+
+/** Words before the list's entries, and of an entry, fixed by the schema. */
+export const ADJUSTMENTS_HEAD = 2;
+export const ADJUSTMENT_WORDS = 3;
+
+/** Bytes of a list that has room for all tokens. */
+export function adjustmentBytes(vocabulary: number): number {
+  return 4 * (ADJUSTMENTS_HEAD + ADJUSTMENT_WORDS * vocabulary);
+}
 
 /** Bytes of all shards, which is what a visitor downloads beside a few small files. */
 export function weightBytes(manifest: Manifest): number {

@@ -51,10 +51,26 @@ export interface Sampling {
   stop: number[];
 }
 
-/** One drawn token, and whether a stop token has been drawn by now. */
+/** One drawn token, and whether a stop token has been drawn by now. `logits`: the model's own, where they were asked for. */
 export interface Drawn {
   token: number;
   finished: boolean;
+  logits?: Float32Array<ArrayBuffer>;
+}
+
+/** What becomes of the logits before a draw (docs/artifact.md, "Adjustments"). */
+export interface Adjustment {
+  /** The list: its head and its entries. */
+  words: Int32Array<ArrayBuffer>;
+  /** Bit t mod 32 of word t div 32 is set where token t is allowed. Null: all are. */
+  mask: Int32Array<ArrayBuffer> | null;
+}
+
+/** What one draw is asked for beyond `Sampling`; most often that follows from the token before, so that no other step is under way then. */
+export interface DrawRequest {
+  adjustment: Adjustment | null;
+  /** Whether the logits are wanted, as they are before any adjustment. */
+  logits: boolean;
 }
 
 export interface BackendInfo {
@@ -123,10 +139,10 @@ export interface Backend {
   start(sampling: Sampling, position: number): void;
   /** Queues one chunk, of one of `prefillSizes`, from the current position on; resolves when it has run. */
   prefill(chunk: Chunk): Promise<void>;
-  /** Queues `tail` and `sample`; resolves with the first token. */
-  sample(): Promise<Drawn>;
+  /** Queues `tail` and a draw; resolves with the first token. A request wants an artifact for which `canAdjust` holds. */
+  sample(request?: DrawRequest): Promise<Drawn>;
   /** Queues one decoded token; resolves with it. Several may be under way. */
-  decode(): Promise<Drawn>;
+  decode(request?: DrawRequest): Promise<Drawn>;
   /** Queues `tail`; resolves with the logits of the last position. */
   logits(): Promise<Float32Array<ArrayBuffer>>;
   /** Frees all, and resolves when that is done; pending promises reject. */

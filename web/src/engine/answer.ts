@@ -2,7 +2,7 @@
 
 import { Channel } from "./channel";
 import type { GenerateRequest } from "./core";
-import { noPiece, type Shape, usageOf } from "./responses";
+import { noPiece, type Piece, type Shape, usageOf } from "./responses";
 import type { GenerateEvent, RpcClient } from "./rpc";
 
 /** Resolves with the complete object. */
@@ -20,7 +20,7 @@ export async function answerWhole<Whole, Chunk>(
       all.text += event.delta.text;
       all.thought += event.delta.thought;
       all.calls.push(...event.delta.calls);
-      if (event.token !== null) all.tokens.push(event.token);
+      add(all, event);
     }
   };
   const outcome = await rpc.call("generate", request, onEvent, signal);
@@ -37,7 +37,7 @@ export async function answerStream<Whole, Chunk>(
   const left = new AbortController();
   const either = signal ? AbortSignal.any([signal, left.signal]) : left.signal;
   const channel = new Channel<Chunk>(() => left.abort());
-  const tokens: number[] = [];
+  const piece = noPiece();
   let promptTokens = 0;
   await new Promise<void>((accept, reject) => {
     const onEvent = (event: GenerateEvent): void => {
@@ -46,15 +46,15 @@ export async function answerStream<Whole, Chunk>(
         for (const chunk of shape.begin()) channel.push(chunk);
         return accept();
       }
-      if (event.token !== null) tokens.push(event.token);
+      add(piece, event);
       const { text, thought, calls } = event.delta;
       // Tokens without certain text yet travel with the next text.
       if (text === "" && thought === "" && calls.length === 0) return;
-      channel.push(shape.chunk({ ...event.delta, tokens: tokens.splice(0) }, null));
+      channel.push(shape.chunk({ ...event.delta, tokens: piece.tokens.splice(0), logprobs: piece.logprobs.splice(0) }, null));
     };
     rpc.call("generate", request, onEvent, either).then(
       (outcome) => {
-        channel.push(shape.chunk({ ...noPiece(), tokens }, outcome.finishReason));
+        channel.push(shape.chunk(piece, outcome.finishReason));
         if (request.params.stream_options?.include_usage) channel.push(shape.usage(usageOf(promptTokens, outcome)));
         channel.end();
       },
@@ -65,4 +65,9 @@ export async function answerStream<Whole, Chunk>(
     );
   });
   return channel;
+}
+
+function add(piece: Piece, { token, logprob }: Exclude<GenerateEvent, { promptTokens: number }>): void {
+  if (token !== null) piece.tokens.push(token);
+  if (logprob) piece.logprobs.push(logprob);
 }

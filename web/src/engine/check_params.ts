@@ -1,22 +1,35 @@
 /** Checks what a caller passes. */
 
 import { GemletError } from "../errors";
-import { type Check, check, fields, isInteger, isObject, isText, show, within } from "./check_fields";
+import { type Check, check, fail, fields, isInteger, isObject, isText, show, within } from "./check_fields";
 import { CHAT_CHECKS, MESSAGES_CHECK } from "./check_messages";
 import type { ChatParams, CompletionParams, SamplingParams } from "./openai";
 
 const MAX_STOP_STRINGS = 16;
+const MOST_TOP_LOGPROBS = 20;
 
 const isBoolean = (value: unknown): boolean => typeof value === "boolean";
 const flag = check("true or false", isBoolean);
 
+const count = check("an integer of at least 1", (value) => isInteger(value) && value >= 1);
+const penalty = check("a number from -2 to 2", within(-2, 2));
+const topLogprobs = check(`an integer from 0 to ${MOST_TOP_LOGPROBS}`, (value) => isInteger(value) && within(0, MOST_TOP_LOGPROBS)(value));
+
 const SAMPLING_CHECKS: Record<keyof SamplingParams, Check> = {
-  max_tokens: check("an integer of at least 1", (value) => isInteger(value) && value >= 1),
+  max_tokens: count,
   temperature: check("a number of at least 0", within(0, Number.MAX_VALUE)),
   top_k: check("an integer of at least 0", (value) => isInteger(value) && within(0, 2 ** 31 - 1)(value)),
   top_p: check("a number above 0 and at most 1", (value) => within(0, 1)(value) && value !== 0),
   min_p: check("a number from 0 to 1", within(0, 1)),
   seed: check("an integer from 0 to 4294967295", (value) => isInteger(value) && within(0, 2 ** 32 - 1)(value)),
+  presence_penalty: penalty,
+  frequency_penalty: penalty,
+  repetition_penalty: check("a number above 0", (value) => within(0, Number.MAX_VALUE)(value) && value !== 0),
+  logit_bias: check(
+    "numbers from -100 to 100 by token id",
+    (value) => isObject(value) && Object.entries(value).every(([id, bias]) => /^\d+$/.test(id) && within(-100, 100)(bias)),
+  ),
+  n: check("1, since this engine gives one answer to a request; ask again, with another seed, for another", (value) => value === 1),
   stop: check(
     `a string or 1 to ${MAX_STOP_STRINGS} strings, none empty`,
     (value) =>
@@ -36,8 +49,11 @@ const SAMPLING_CHECKS: Record<keyof SamplingParams, Check> = {
 
 const PROMPT_CHECK = check("text or token ids", (value) => typeof value === "string" || isTokenList(value));
 
-const completionParams = fields({ prompt: PROMPT_CHECK }, SAMPLING_CHECKS);
-const chatParams = fields({ messages: MESSAGES_CHECK }, { ...CHAT_CHECKS, ...SAMPLING_CHECKS });
+const completionParams = fields({ prompt: PROMPT_CHECK }, { ...SAMPLING_CHECKS, logprobs: topLogprobs });
+const chatParams = fields(
+  { messages: MESSAGES_CHECK },
+  { ...CHAT_CHECKS, ...SAMPLING_CHECKS, max_completion_tokens: count, logprobs: flag, top_logprobs: topLogprobs },
+);
 
 /** Throws GemletError "bad-request" that names the first field that is missing, unknown or wrong. */
 export function checkCompletionParams(params: unknown): asserts params is CompletionParams {
@@ -47,6 +63,15 @@ export function checkCompletionParams(params: unknown): asserts params is Comple
 /** Throws GemletError "bad-request" that names the first field that is missing, unknown or wrong. */
 export function checkChatParams(params: unknown): asserts params is ChatParams {
   chatParams(params, "");
+  const { logprobs, top_logprobs, max_tokens, max_completion_tokens } = params as ChatParams;
+  if (top_logprobs !== undefined && !logprobs) fail("top_logprobs", "expected logprobs: true beside it");
+  if (max_tokens !== undefined && max_completion_tokens !== undefined) fail("max_completion_tokens", "another name of max_tokens: expected one of them, found both");
+}
+
+/** Throws GemletError "bad-request" where an id is none of `vocabulary` tokens. */
+export function checkBias(bias: Readonly<Record<string, number>>, vocabulary: number): void {
+  const wrong = Object.keys(bias).find((id) => Number(id) >= vocabulary);
+  if (wrong !== undefined) fail(`logit_bias.${wrong}`, `no token; this model has 0 to ${vocabulary - 1}`);
 }
 
 /** Throws GemletError "bad-request" unless these are 1 or more ids below `vocabulary`. */

@@ -23,7 +23,7 @@ export function textCompletions(rpc: RpcClient, model: string): TextCompletions 
   return new Completions<CompletionParams, Completion, CompletionChunk>(rpc, {
     check: checkCompletionParams,
     request: (params) => ({ kind: "completion", params }),
-    shape: (withTokenIds) => completionShape(model, withTokenIds),
+    shape: (params) => completionShape(model, { tokenIds: params.return_token_ids === true, logprobs: params.logprobs !== undefined }),
   });
 }
 
@@ -31,8 +31,8 @@ export function textCompletions(rpc: RpcClient, model: string): TextCompletions 
 export function chatCompletions(rpc: RpcClient, model: string): ChatCompletions {
   return new Completions<ChatParams, ChatCompletion, ChatCompletionChunk>(rpc, {
     check: checkChatParams,
-    request: (params) => ({ kind: "chat", params }),
-    shape: (withTokenIds) => chatShape(model, withTokenIds),
+    request: ({ max_completion_tokens, ...params }) => ({ kind: "chat", params: { ...params, ...(max_completion_tokens !== undefined && { max_tokens: max_completion_tokens }) } }),
+    shape: (params) => chatShape(model, { tokenIds: params.return_token_ids === true, logprobs: params.logprobs === true }),
   });
 }
 
@@ -42,7 +42,7 @@ interface CompletionKind<Params, Whole, Chunk> {
   check(params: Params): void;
   request(params: Params): GenerateRequest;
   /** Makes the objects of one answer. */
-  shape(withTokenIds: boolean): Shape<Whole, Chunk>;
+  shape(params: Params): Shape<Whole, Chunk>;
 }
 
 class Completions<Params extends SamplingParams, Whole, Chunk> {
@@ -64,7 +64,7 @@ class Completions<Params extends SamplingParams, Whole, Chunk> {
     this.kind.check(params);
     const { signal, ...rest } = params;
     const request = this.kind.request(rest as Params);
-    const shape = this.kind.shape(params.return_token_ids === true);
+    const shape = this.kind.shape(params);
     const answer = params.stream ? answerStream : answerWhole;
     return answer(this.rpc, request, shape, signal);
   }

@@ -1,19 +1,22 @@
 /** A loaded model that answers requests, one after the other. Runs in the worker. */
 
-import { type License, type Manifest, type Quantization, vocabularySize, weightBytes } from "../artifact/manifest";
+import { canAdjust, type License, type Manifest, type Quantization, vocabularySize, weightBytes } from "../artifact/manifest";
 import type { Backend, BackendInfo, Sampling } from "../backend/backend";
 import { GemletError } from "../errors";
 import { cutPrompt } from "../generate/chunks";
-import { generate, type OnToken, type Outcome } from "../generate/generate";
+import { adjustmentOf, type Penalties } from "../generate/adjustment";
+import { generate, type OnToken as OnDrawn, type Outcome, type RequestDraw } from "../generate/generate";
 import { shifted } from "../generate/overflow";
 import { type AnswerFormat, PLAIN } from "../text/answer_format";
+import type { Delta } from "../text/answer_reader";
 import { fitMessages } from "../text/fit_messages";
 import { BackendSlot } from "./backend_slot";
 import { readChat } from "./chat_request";
-import { checkTokenIds } from "./check_params";
+import { checkBias, checkTokenIds } from "./check_params";
 import type { Model } from "./load";
 import type { StorageInfo } from "./load_weights";
-import type { ChatParams, CompletionParams, SamplingParams } from "./openai";
+import type { ChatParams, CompletionParams, SamplingParams, TokenLogprob } from "./openai";
+import { tokenLogprob } from "./token_logprobs";
 
 export interface EngineInfo {
   name: string;
@@ -34,6 +37,9 @@ export interface EngineInfo {
 
 /** Parameters that have been checked, without the signal. */
 export type GenerateRequest = { kind: "completion"; params: CompletionParams } | { kind: "chat"; params: ChatParams };
+
+/** As `generate` calls it, with the token's logprob where that was asked for. */
+export type OnToken = (token: number | null, delta: Delta, logprob?: TokenLogprob) => void;
 
 export interface Logits {
   ids: number[];
@@ -97,6 +103,8 @@ export class Core {
     const { manifest, tokenizer } = this.model;
     const { ids, format, stop } = this.promptOf(request);
     const { params } = request;
+    const top = topLogprobs(request);
+    const requestDraw = requestDrawOf(params, top !== null, manifest);
     onAccepted(ids.length);
     const generation = {
       ids,
@@ -108,8 +116,11 @@ export class Core {
       format,
       signal,
       stepsInFlight: this.stepsInFlight,
+      requestDraw,
     };
-    return this.enqueue(() => generate(this.slot, (each) => tokenizer.decode(each), generation, onToken));
+    const onDrawn: OnDrawn = (token, delta, logits) =>
+      onToken(token, delta, logits && tokenLogprob(tokenizer, logits, token!, top!));
+    return this.enqueue(() => generate(this.slot, (each) => tokenizer.decode(each), generation, onDrawn));
   }
 
   /** Frees the backend's memory at once; requests under way reject. */
@@ -159,6 +170,28 @@ function samplingOf(params: SamplingParams, stop: number[]): Sampling {
     seed: params.seed ?? crypto.getRandomValues(new Uint32Array(1))[0]!,
     stop: params.ignore_eos ? [] : stop,
   };
+}
+
+/** How many of the likeliest tokens the logprobs name; null: there are to be none. */
+function topLogprobs({ kind, params }: GenerateRequest): number | null {
+  if (kind === "completion") return params.logprobs ?? null;
+  return params.logprobs ? (params.top_logprobs ?? 0) : null;
+}
+
+/** Null where the request wants of a draw no more than `Sampling` says. Throws GemletError "bad-request" where the artifact is too old for it. */
+function requestDrawOf(params: SamplingParams, logits: boolean, manifest: Manifest): RequestDraw | null {
+  const { presence_penalty: presence = 0, frequency_penalty: frequency = 0, repetition_penalty: repetition = 1, logit_bias: bias = {} } = params;
+  checkBias(bias, vocabularySize(manifest));
+  const penalties: Penalties = { presence, frequency, repetition, bias: new Map(Object.entries(bias).map(([id, value]) => [Number(id), value])) };
+  const adjusts = presence !== 0 || frequency !== 0 || repetition !== 1 || penalties.bias.size > 0;
+  if (!adjusts && !logits) return null;
+  if (!canAdjust(manifest)) {
+    throw new GemletError("bad-request", `${manifest.name} was compiled by an older gemlet, which knew no penalties, logit_bias and logprobs; compile the model again`);
+  }
+  return (context, answer) => ({
+    adjustment: adjusts ? adjustmentOf(penalties, context, Math.min(answer.length, context.length - 1), null) : null,
+    logits,
+  });
 }
 
 function overflow(length: number, manifest: Manifest): GemletError {

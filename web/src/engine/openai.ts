@@ -19,6 +19,16 @@ export interface SamplingParams {
   min_p?: number;
   /** 0 to 2^32 - 1. The same seed, prompt and settings give the same text. Default: a new one each time. */
   seed?: number;
+  /** -2 to 2; taken off the logit of each token that is in the answer. Penalties count what the context holds. Default 0. */
+  presence_penalty?: number;
+  /** -2 to 2; taken off for each time that the token is in the answer. Default 0. */
+  frequency_penalty?: number;
+  /** Above 0. Divides logits above 0, and multiplies others, of all tokens of prompt and answer. 1 is off, the default. */
+  repetition_penalty?: number;
+  /** -100 to 100 by token id, added to logits. */
+  logit_bias?: Record<string, number>;
+  /** 1: a request has one answer. */
+  n?: 1;
   /** Text that ends the answer and is not part of it. */
   stop?: string | string[];
   /**
@@ -43,6 +53,8 @@ export interface SamplingParams {
 export interface CompletionParams extends SamplingParams {
   /** Text, in which special tokens are recognised and to which the BOS is added, or token ids, which are used as they are. */
   prompt: string | number[];
+  /** 0 to 20: adds `logprobs`, with so many of the likeliest tokens for each. Such an answer takes longer: each token waits for the one before. */
+  logprobs?: number;
 }
 
 /** The conversation, as the model's chat template takes it, and how the model may answer: see docs/chat.md. */
@@ -56,6 +68,37 @@ export interface ChatParams extends SamplingParams, Conversation {
   reasoning_effort?: "none" | "minimal" | "low" | "medium" | "high" | "xhigh" | "max" | null;
   /** Most tokens of a thought, which is ended then; the answer follows. Default: no limit. */
   thinking_budget?: number;
+  /** Another name of `max_tokens`. */
+  max_completion_tokens?: number;
+  /** Adds `logprobs` of each token. Such an answer takes longer: each token waits for the one before. */
+  logprobs?: boolean;
+  /** 0 to 20 of the likeliest tokens for each; wants `logprobs`. */
+  top_logprobs?: number;
+}
+
+/** `logprob`: by the model's own logits, before temperature, penalties and all else. `bytes`: of UTF-8, a part of a character perhaps. */
+export interface TopLogprob {
+  token: string;
+  logprob: number;
+  bytes: number[];
+}
+
+/** A final stop token has none. */
+export interface TokenLogprob extends TopLogprob {
+  top_logprobs: TopLogprob[];
+}
+
+export interface ChatLogprobs {
+  content: TokenLogprob[];
+  refusal: null;
+}
+
+/** One list item a token. `text_offset`: where it begins in the answer, in UTF-16 units of the tokens before it. */
+export interface CompletionLogprobs {
+  tokens: string[];
+  token_logprobs: number[];
+  top_logprobs: Record<string, number>[];
+  text_offset: number[];
 }
 
 export interface Usage {
@@ -74,9 +117,9 @@ interface Common {
   model: string;
 }
 
-interface Choice {
+interface Choice<Logprobs> {
   index: 0;
-  logprobs: null;
+  logprobs: Logprobs | null;
   token_ids?: number[];
 }
 
@@ -85,14 +128,14 @@ export type TextFinishReason = Exclude<FinishReason, "tool_calls">;
 
 export interface Completion extends Common {
   object: "text_completion";
-  choices: (Choice & { text: string; finish_reason: TextFinishReason })[];
+  choices: (Choice<CompletionLogprobs> & { text: string; finish_reason: TextFinishReason })[];
   usage: Usage;
 }
 
 /** `choices` is empty in the last chunk of a stream with `include_usage`, which carries the usage. */
 export interface CompletionChunk extends Common {
   object: "text_completion";
-  choices: (Choice & { text: string; finish_reason: TextFinishReason | null })[];
+  choices: (Choice<CompletionLogprobs> & { text: string; finish_reason: TextFinishReason | null })[];
   usage?: Usage | null;
 }
 
@@ -119,12 +162,12 @@ export interface AnswerDelta {
 
 export interface ChatCompletion extends Common {
   object: "chat.completion";
-  choices: (Choice & { message: AnswerMessage; finish_reason: FinishReason })[];
+  choices: (Choice<ChatLogprobs> & { message: AnswerMessage; finish_reason: FinishReason })[];
   usage: Usage;
 }
 
 export interface ChatCompletionChunk extends Common {
   object: "chat.completion.chunk";
-  choices: (Choice & { delta: AnswerDelta; finish_reason: FinishReason | null })[];
+  choices: (Choice<ChatLogprobs> & { delta: AnswerDelta; finish_reason: FinishReason | null })[];
   usage?: Usage | null;
 }

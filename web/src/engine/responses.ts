@@ -3,14 +3,23 @@
 import type { FinishReason, Outcome } from "../generate/generate";
 import type { Delta } from "../text/answer_reader";
 import type { ParsedCall } from "../text/tool_call_syntax";
-import type { ChatCompletion, ChatCompletionChunk, Completion, CompletionChunk, TextFinishReason, ToolCall, Usage } from "./openai";
+import type {
+  ChatCompletion, ChatCompletionChunk, ChatLogprobs, Completion, CompletionChunk, CompletionLogprobs, TextFinishReason, TokenLogprob, ToolCall, Usage,
+} from "./openai";
 
-/** A piece of an answer: text, thoughts and calls, and the tokens drawn since the last piece. */
+/** A piece of an answer: text, thoughts and calls, and the tokens drawn since the last piece, with their logprobs where those were asked for. */
 export interface Piece extends Delta {
   tokens: number[];
+  logprobs: TokenLogprob[];
 }
 
-export const noPiece = (): Piece => ({ text: "", thought: "", calls: [], tokens: [] });
+/** What the choices of an answer have beside its text. */
+export interface Extras {
+  tokenIds: boolean;
+  logprobs: boolean;
+}
+
+export const noPiece = (): Piece => ({ text: "", thought: "", calls: [], tokens: [], logprobs: [] });
 
 /** Makes the objects of one answer; `Whole` is the complete one, `Chunk` a streamed one. */
 export interface Shape<Whole, Chunk> {
@@ -21,9 +30,21 @@ export interface Shape<Whole, Chunk> {
   usage(usage: Usage): Chunk;
 }
 
-export function completionShape(model: string, withTokenIds: boolean): Shape<Completion, CompletionChunk> {
+export function completionShape(model: string, extras: Extras): Shape<Completion, CompletionChunk> {
   const common = { id: newId("cmpl"), object: "text_completion" as const, created: now(), model };
-  const base = ({ tokens }: Piece) => ({ index: 0 as const, logprobs: null, ...(withTokenIds && { token_ids: tokens }) });
+  let offset = 0;
+  const logprobsOf = (found: TokenLogprob[]): CompletionLogprobs => ({
+    tokens: found.map(({ token }) => token),
+    token_logprobs: found.map(({ logprob }) => logprob),
+    // Of two tokens of one text the likelier, which comes first, has the name.
+    top_logprobs: found.map(({ top_logprobs }) => Object.fromEntries(top_logprobs.toReversed().map(({ token, logprob }) => [token, logprob]))),
+    text_offset: found.map(({ token }) => (offset += token.length) - token.length),
+  });
+  const base = ({ tokens, logprobs }: Piece) => ({
+    index: 0 as const,
+    logprobs: extras.logprobs ? logprobsOf(logprobs) : null,
+    ...(extras.tokenIds && { token_ids: tokens }),
+  });
   return {
     whole: (piece, finish_reason, usage) => ({
       ...common,
@@ -36,12 +57,15 @@ export function completionShape(model: string, withTokenIds: boolean): Shape<Com
   };
 }
 
-export function chatShape(model: string, withTokenIds: boolean): Shape<ChatCompletion, ChatCompletionChunk> {
+export function chatShape(model: string, extras: Extras): Shape<ChatCompletion, ChatCompletionChunk> {
   const id = newId("chatcmpl");
   const created = now();
   const common = { id, object: "chat.completion.chunk" as const, created, model };
   let callCount = 0;
-  const base = ({ tokens }: Piece) => ({ index: 0 as const, logprobs: null, ...(withTokenIds && { token_ids: tokens }) });
+  const base = ({ tokens, logprobs: content }: Piece) => {
+    const logprobs: ChatLogprobs | null = extras.logprobs ? { content, refusal: null } : null;
+    return { index: 0 as const, logprobs, ...(extras.tokenIds && { token_ids: tokens }) };
+  };
   return {
     whole: (piece, finish_reason, usage) => {
       const { text, thought, calls } = piece;

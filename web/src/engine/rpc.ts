@@ -7,8 +7,9 @@ import type { Outcome } from "../generate/generate";
 import type { Delta } from "../text/answer_reader";
 import type { EngineInfo, GenerateRequest, Logits } from "./core";
 import type { LoadRequest, Progress } from "./load";
+import type { TokenLogprob } from "./openai";
 
-export type GenerateEvent = { promptTokens: number } | { token: number | null; delta: Delta };
+export type GenerateEvent = { promptTokens: number } | { token: number | null; delta: Delta; logprob?: TokenLogprob | undefined };
 
 /** `storageFull`: the load waits until `makeRoom` says what may go. */
 export type LoadEvent = Progress | { storageFull: StorageFull };

@@ -40,7 +40,7 @@ const notify = serveRpc(globalThis as unknown as Endpoint, {
     loaded().generate(
       request,
       (promptTokens) => onEvent({ promptTokens }),
-      (token, delta) => onEvent({ token, delta }),
+      (token, delta, logprob) => onEvent({ token, delta, logprob }),
       signal,
     ),
   async unload() {

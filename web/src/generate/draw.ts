@@ -1,6 +1,6 @@
 /** Draws token after token from a backend, several under way at once where it allows that. */
 
-import type { Backend, Drawn, Sampling } from "../backend/backend";
+import type { Backend, Drawn, DrawRequest, Sampling } from "../backend/backend";
 import { type Chunk, cutPrompt } from "./chunks";
 
 /** Fewer than steps, since a chunk takes longer than a token, and an abort waits for them. */
@@ -11,6 +11,8 @@ export interface Drawing {
   signal: AbortSignal;
   /** At least 1, where each step waits until the token before it is known. */
   stepsInFlight: number;
+  /** What the next draw is asked for, called when all tokens before it have been taken, so that one step alone is under way; null: nothing. */
+  request: (() => DrawRequest) | null;
 }
 
 /**
@@ -18,8 +20,8 @@ export interface Drawing {
  * the reader's leaving, nothing is left under way in the backend then. Throws what the backend throws.
  */
 export async function* drawTokens(backend: Backend, ids: readonly number[], most: number, drawing: Drawing): AsyncGenerator<Drawn, void, void> {
-  const { sampling, signal } = drawing;
-  const stepsInFlight = Math.min(drawing.stepsInFlight, backend.mostInFlight);
+  const { sampling, signal, request } = drawing;
+  const stepsInFlight = request ? 1 : Math.min(drawing.stepsInFlight, backend.mostInFlight);
   const { kept } = backend;
   const flight: Promise<Drawn>[] = [];
   const tokens = [...ids];
@@ -35,10 +37,10 @@ export async function* drawTokens(backend: Backend, ids: readonly number[], most
   kept.begin(start);
   const end = start + (await prefill(backend, cutPrompt(ids.slice(start), backend.prefillSizes), signal));
   if (signal.aborted) return kept.hold(ids.slice(0, end), end);
-  queue(backend.sample());
+  queue(backend.sample(request?.()));
   try {
     for (let given = 0; given < most; given++) {
-      while (flight.length < stepsInFlight && queued < most) queue(backend.decode());
+      while (flight.length < stepsInFlight && queued < most) queue(backend.decode(request?.()));
       const drawn = await flight.shift()!;
       tokens.push(drawn.token);
       if (signal.aborted) return;

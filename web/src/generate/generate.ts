@@ -1,6 +1,6 @@
 /** The generation loop: prompt in, tokens and certain text out. */
 
-import type { Backend, Drawn } from "../backend/backend";
+import type { Backend, Drawn, DrawRequest } from "../backend/backend";
 import { type AnswerFormat, PLAIN } from "../text/answer_format";
 import { AnswerReader, type Delta, NOTHING } from "../text/answer_reader";
 import { type Drawing, drawTokens } from "./draw";
@@ -12,7 +12,12 @@ import { type Overflow, shifted } from "./overflow";
  */
 export const STEPS_IN_FLIGHT = 4;
 
-export interface Generation extends Drawing {
+/** What the draw of the next token is asked for: `context` ends with what it holds of `answer`, the tokens drawn so far. */
+export type RequestDraw = (context: readonly number[], answer: readonly number[]) => DrawRequest;
+
+export interface Generation extends Omit<Drawing, "request"> {
+  /** Null: nothing but what `sampling` says. */
+  requestDraw: RequestDraw | null;
   ids: readonly number[];
   maxTokens: number;
   /** Most tokens of prompt and answer together. */
@@ -44,8 +49,11 @@ export interface Outcome {
   decodeTokensPerSecond: number;
 }
 
-/** Called for every token that counts, with what it makes certain. The last call may have that alone. */
-export type OnToken = (token: number | null, delta: Delta) => void;
+/**
+ * Called for every token that counts, with what it makes certain, and with the logits that it was drawn from, where they were asked for and it is no stop token.
+ * The last call may have the former alone.
+ */
+export type OnToken = (token: number | null, delta: Delta, logits?: Float32Array) => void;
 
 /**
  * Generates an answer. Where the context is full it ends or, with `overflow: "shift"`, goes on behind the newest half of it. Where a backend fails and another
@@ -59,7 +67,7 @@ export async function generate(
   generation: Generation,
   onToken: OnToken,
 ): Promise<Outcome> {
-  const { maxTokens, context, signal, format = PLAIN } = generation;
+  const { maxTokens, context, signal, requestDraw, format = PLAIN } = generation;
   const reader = new AnswerReader(decode, generation.stopStrings, format);
   const tokens: number[] = [];
   let ids = [...generation.ids];
@@ -72,13 +80,14 @@ export async function generate(
   let newestAt = started;
   let finishReason: FinishReason | undefined;
 
-  const add = (token: number, finished: boolean): void => {
+  const request = requestDraw && (() => requestDraw(ids, tokens));
+  const add = (token: number, finished: boolean, logits?: Float32Array): void => {
     tokens.push(token);
     ids.push(token);
     // The text of a stop token is not part of the answer.
     const { delta, stopped, next } = finished ? NOTHING : reader.push(token);
     forced = next;
-    onToken(token, delta);
+    onToken(token, delta, finished ? undefined : logits);
     if (finished || stopped) finishReason = "stop";
     else if (tokens.length === maxTokens || (ids.length === context && generation.overflow === "error")) finishReason = "length";
     if (finishReason && !stopped) {
@@ -91,11 +100,11 @@ export async function generate(
     const due = forced;
     for (const token of due) if (!finishReason) add(token, false);
   };
-  const take = ({ token, finished }: Drawn): void => {
+  const take = ({ token, finished, logits }: Drawn): void => {
     newestAt = performance.now();
     if (drawnTokens === 0) firstAt = newestAt;
     drawnTokens += 1;
-    add(token, finished);
+    add(token, finished, logits);
   };
   let backend = await unlessAborted(backends.current(), signal);
   while (backend) {
@@ -105,7 +114,7 @@ export async function generate(
     cachedTokens ??= backend.kept.shared(ids);
     try {
       const most = Math.min(maxTokens - tokens.length, context - ids.length);
-      for await (const drawn of drawTokens(backend, [...ids], most, generation)) {
+      for await (const drawn of drawTokens(backend, [...ids], most, { ...generation, request })) {
         take(drawn);
         if (finishReason || forced.length > 0) break;
       }

@@ -10,6 +10,8 @@ import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
 import type { TokenizerFacts } from "../artifact/manifest";
 import { GemletError } from "../errors";
 
+const BYTE_TOKEN = /^<0x([0-9A-F]{2})>$/;
+
 interface AddedToken {
   id: number;
   content: string;
@@ -81,6 +83,13 @@ export class Tokenizer {
   decode(ids: readonly number[]): string {
     const plain = ids.filter((id) => !this.silentIds.has(id));
     return plain.length === 0 ? "" : this.library.decode(plain);
+  }
+
+  /** The bytes that a token stands for: of a special one, its name's; of one of byte fallback, the byte. */
+  tokenBytes(id: number): Uint8Array<ArrayBuffer> {
+    const text = this.tokenText(id);
+    const byte = BYTE_TOKEN.exec(text);
+    return byte ? Uint8Array.of(parseInt(byte[1]!, 16)) : new TextEncoder().encode(this.silentIds.has(id) ? text : text.replaceAll("▁", " "));
   }
 
   /** The token's own text, as templates want that of the BOS. */

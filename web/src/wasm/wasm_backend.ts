@@ -2,7 +2,7 @@
 
 import type { Manifest, WasmProgram } from "../artifact/manifest";
 import type { ShardSink } from "../artifact/shards";
-import type { ArtifactSource, Backend, BackendInfo, Drawn, Sampling } from "../backend/backend";
+import type { ArtifactSource, Backend, BackendInfo, Drawn, DrawRequest, Sampling } from "../backend/backend";
 import { State } from "../backend/state";
 import { Turns } from "../backend/turn";
 import { GemletError } from "../errors";
@@ -109,17 +109,17 @@ export class WasmBackend implements Backend {
     await this.turn();
   }
 
-  sample(): Promise<Drawn> {
-    return this.draw("tail", "sample");
+  sample(request?: DrawRequest): Promise<Drawn> {
+    return this.draw(() => this.drawAfter("tail", request));
   }
 
-  decode(): Promise<Drawn> {
-    return this.draw("decode");
+  decode(request?: DrawRequest): Promise<Drawn> {
+    return this.draw(() => (request ? this.drawAfter("decode_logits", request) : this.run("decode")));
   }
 
   async logits(): Promise<Float32Array<ArrayBuffer>> {
     this.run("tail");
-    return new Float32Array(this.need().memory.buffer, this.program.logits, this.manifest.facts["vocab_size"] as number).slice();
+    return this.readLogits();
   }
 
   async unload(): Promise<void> {
@@ -129,12 +129,31 @@ export class WasmBackend implements Backend {
     if (exports && pool && this.chosen.threads > 1) await pool.quit(() => exports.quit());
   }
 
-  /** The step runs now; what it drew is given after a turn, so that an abort that came meanwhile is seen before the next. */
-  private async draw(...steps: string[]): Promise<Drawn> {
-    for (const step of steps) this.run(step);
+  /** `run` draws now, and returns logits where they are wanted; all is given after a turn, so that an abort that came meanwhile is seen before the next. */
+  private async draw(run: () => Float32Array<ArrayBuffer> | void): Promise<Drawn> {
+    const logits = run();
     const drawn = this.need().state.readDrawn();
     await this.turn();
-    return drawn;
+    return logits ? { ...drawn, logits } : drawn;
+  }
+
+  /** Runs a step that gives logits, and a draw from them. */
+  private drawAfter(step: string, request?: DrawRequest): Float32Array<ArrayBuffer> | void {
+    const { memory } = this.need();
+    const adjustment = request?.adjustment;
+    this.run(step);
+    const logits = request?.logits ? this.readLogits() : undefined;
+    if (adjustment) {
+      const { adjustments, mask } = this.program.adjust!;
+      new Int32Array(memory.buffer, adjustments).set(adjustment.words);
+      if (adjustment.mask) new Int32Array(memory.buffer, mask).set(adjustment.mask);
+    }
+    this.run(adjustment ? "sample_adjusted" : "sample");
+    return logits;
+  }
+
+  private readLogits(): Float32Array<ArrayBuffer> {
+    return new Float32Array(this.need().memory.buffer, this.program.logits, this.manifest.facts["vocab_size"] as number).slice();
   }
 
   private async turn(): Promise<void> {

@@ -1,5 +1,8 @@
 /** Brings copies of a GPU buffer to the CPU, through staging buffers that are used again and again. */
 
+/** To be called after the submit: resolves with the bytes that were copied. */
+export type Read = () => Promise<ArrayBuffer>;
+
 export class Readback {
   private readonly free: GPUBuffer[] = [];
   private readonly all: GPUBuffer[] = [];
@@ -9,8 +12,8 @@ export class Readback {
     private readonly source: GPUBuffer,
   ) {}
 
-  /** Adds the copy to `encoder`. Call the result after the submit: it resolves with the bytes. */
-  encode(encoder: GPUCommandEncoder): () => Promise<ArrayBuffer> {
+  /** Adds the copy to `encoder`. */
+  encode(encoder: GPUCommandEncoder): Read {
     const staging = this.free.pop() ?? this.allocate();
     encoder.copyBufferToBuffer(this.source, 0, staging, 0, this.source.size);
     return async () => {

@@ -2,7 +2,7 @@
 
 import type { Manifest } from "../artifact/manifest";
 import type { ShardSink } from "../artifact/shards";
-import type { ArtifactSource, Backend, BackendInfo, Drawn, EmbeddingsRequest, KernelsRequest, Sampling } from "../backend/backend";
+import type { ArtifactSource, Backend, BackendInfo, Drawn, DrawRequest, EmbeddingsRequest, KernelsRequest, Sampling } from "../backend/backend";
 import { State } from "../backend/state";
 import { GemletError } from "../errors";
 import type { Chunk } from "../generate/chunks";
@@ -12,7 +12,7 @@ import type { OpenDevice } from "./device";
 import { createPipelines } from "./kernels";
 import { placeTables } from "./place_tables";
 import { Program } from "./program";
-import { Readback } from "./readback";
+import { type Read, Readback } from "./readback";
 import { Tuning } from "./tuning";
 
 interface Loaded {
@@ -126,19 +126,29 @@ export class WebGpuBackend implements Backend {
     return this.device.queue.onSubmittedWorkDone();
   }
 
-  sample(): Promise<Drawn> {
-    return (this.newest = this.draw("tail", "sample"));
+  sample(request?: DrawRequest): Promise<Drawn> {
+    return (this.newest = this.drawAfter("tail", request));
   }
 
-  decode(): Promise<Drawn> {
+  decode(request?: DrawRequest): Promise<Drawn> {
     this.growCaches(this.position + 1);
     this.position += 1;
+    const draw = (): Promise<Drawn> => (request ? this.drawAfter("decode_logits", request) : this.draw((encoder) => this.need().program.encode(encoder, "decode")));
     // Rows in storage are read by the CPU, so the step has to wait until it knows the token.
-    return (this.newest = this.buffers!.stored ? this.newest!.then((drawn) => this.decodeAfter(drawn)) : this.draw("decode"));
+    if (!this.buffers!.stored) return (this.newest = draw());
+    return (this.newest = this.newest!.then(({ token }) => {
+      this.need().buffers.loadRows([token]);
+      return draw();
+    }));
   }
 
   async logits(): Promise<Float32Array<ArrayBuffer>> {
-    return new Float32Array(await this.run(["tail"], this.need().logitsReadback));
+    const { program, logitsReadback } = this.need();
+    const [logits] = await this.submit((encoder) => {
+      program.encode(encoder, "tail");
+      return [logitsReadback.encode(encoder)];
+    });
+    return new Float32Array(logits!);
   }
 
   async unload(): Promise<void> {
@@ -149,23 +159,40 @@ export class WebGpuBackend implements Backend {
     this.device.destroy();
   }
 
-  private decodeAfter({ token }: Drawn): Promise<Drawn> {
-    this.need().buffers.loadRows([token]);
-    return this.draw("decode");
+  /** Draws after a step that gives logits. */
+  private async drawAfter(step: string, request?: DrawRequest): Promise<Drawn> {
+    const { program, logitsReadback, buffers } = this.need();
+    const adjustment = request?.adjustment;
+    if (adjustment) {
+      const { adjustments, mask } = this.manifest.adjust!;
+      this.device.queue.writeBuffer(buffers.gpu[adjustments]!, 0, adjustment.words);
+      if (adjustment.mask) this.device.queue.writeBuffer(buffers.gpu[mask]!, 0, adjustment.mask);
+    }
+    return this.draw((encoder) => {
+      program.encode(encoder, step);
+      const logits = request?.logits ? logitsReadback.encode(encoder) : undefined;
+      program.encode(encoder, adjustment ? "sample_adjusted" : "sample");
+      return logits;
+    });
   }
 
-  private async draw(...steps: string[]): Promise<Drawn> {
-    return this.state.readDrawnFrom(new Int32Array(await this.run(steps, this.need().stateReadback)));
+  /** `record` encodes a draw, and returns how to read logits where they are wanted. */
+  private async draw(record: (encoder: GPUCommandEncoder) => Read | void): Promise<Drawn> {
+    const { stateReadback } = this.need();
+    const [state, logits] = await this.submit((encoder) => {
+      const logits = record(encoder);
+      return [stateReadback.encode(encoder), ...(logits ? [logits] : [])];
+    });
+    const drawn = this.state.readDrawnFrom(new Int32Array(state!));
+    return logits ? { ...drawn, logits: new Float32Array(logits) } : drawn;
   }
 
-  /** Submits the steps and a copy of the read-back's buffer; resolves with its bytes. */
-  private async run(steps: string[], readback: Readback): Promise<ArrayBuffer> {
-    const { program } = this.need();
+  /** Submits what `record` encodes; resolves with the bytes that it reads. */
+  private async submit(record: (encoder: GPUCommandEncoder) => Read[]): Promise<ArrayBuffer[]> {
     const encoder = this.device.createCommandEncoder();
-    for (const step of steps) program.encode(encoder, step);
-    const read = readback.encode(encoder);
+    const reads = record(encoder);
     this.device.queue.submit([encoder.finish()]);
-    const bytes = await read().catch(async (cause: Error) => {
+    const bytes = await Promise.all(reads.map((read) => read())).catch(async (cause: Error) => {
       // A lost device fails the map first and says why a moment later.
       await Promise.race([this.device.lost, new Promise((resolve) => setTimeout(resolve, 100))]);
       throw this.failure ?? new GemletError("gpu-error", `the GPU did not give its result: ${cause.message}`);
