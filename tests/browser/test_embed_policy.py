@@ -54,6 +54,14 @@ def test_the_element_of_another_origin_answers_under_the_policy(page, wasm_addre
     assert reports == []
 
 
+def test_a_policy_that_forbids_the_worker_is_told_by_name(page, wasm_address, tmp_path):
+    (tmp_path / "index.html").write_text(page_of(ELEMENT, wasm_address))
+    policy = OTHER_ORIGIN.replace("worker-src blob:", "worker-src").replace("https://models.example.org", wasm_address.rstrip("/"))
+    with host(tmp_path, policy, []) as other:
+        page.goto(other)
+        expect(page.locator("gemlet-chat").get_by_role("alert")).to_contain_text("a Content-Security-Policy of the page allows it", timeout=PATIENCE)
+
+
 def test_without_wasm_unsafe_eval_webgpu_runs_and_webassembly_says_what_refused_it(browser, wasm_site):
     reports = []
     with host(wasm_site, OWN.replace(" 'wasm-unsafe-eval'", ""), reports) as address:

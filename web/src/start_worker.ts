@@ -14,3 +14,8 @@ export function startWorker(address: string, name: string): Worker {
   worker.addEventListener("message", () => URL.revokeObjectURL(blob), { once: true });
   return worker;
 }
+
+/** What went wrong with a worker, by its `error` event, which has no message where the script did not load. */
+export function workerFailure({ message }: ErrorEvent): string {
+  return message || "its script did not load; look that its file is there, and that a Content-Security-Policy of the page allows it (docs/embed.md)";
+}

@@ -6,7 +6,7 @@ import type { ActivationsRequest, BackendInfo, EmbeddingsRequest, TuningRequest 
 import type { BackendRequest } from "../backend/choose";
 import { GemletError } from "../errors";
 import { STEPS_IN_FLIGHT } from "../generate/generate";
-import { startWorker } from "../start_worker";
+import { startWorker, workerFailure } from "../start_worker";
 import { type ChatCompletions, chatCompletions, type TextCompletions, textCompletions } from "./completions";
 import type { EngineInfo } from "./core";
 import type { Progress } from "./load";
@@ -108,8 +108,8 @@ export class Engine {
       if (engine) engine.info = { ...engine.info, backend: notice.backend };
       onBackend?.(notice.backend);
     });
-    worker.addEventListener("error", ({ message }) => {
-      rpc.fail(new GemletError("worker-failed", `the engine's worker failed: ${message || "its script did not load"}`));
+    worker.addEventListener("error", (event) => {
+      rpc.fail(new GemletError("worker-failed", `the engine's worker failed: ${workerFailure(event)}`));
     });
     const onEvent = async (event: LoadEvent): Promise<void> => {
       if (!("storageFull" in event)) return onProgress?.(event);

@@ -1,7 +1,7 @@
 /** The workers that compute beside the engine's own thread. */
 
 import { GemletError } from "../errors";
-import { startWorker } from "../start_worker";
+import { startWorker, workerFailure } from "../start_worker";
 import type { ThreadStart } from "./instance";
 import threadAddress from "./thread.ts?worker&url";
 
@@ -36,8 +36,8 @@ export class Pool {
 function answer(worker: Worker, name: string): Promise<void> {
   return new Promise((resolve, reject) => {
     worker.addEventListener("message", () => resolve(), { once: true });
-    worker.addEventListener("error", ({ message }) => {
-      reject(new GemletError("worker-failed", `${name} failed: ${message || "its script did not load"}`));
+    worker.addEventListener("error", (event) => {
+      reject(new GemletError("worker-failed", `${name} failed: ${workerFailure(event)}`));
     });
   });
 }
