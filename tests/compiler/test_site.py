@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from compiler import default_site
+from compiler import commands, default_site
 from compiler.checkpoint import default_model
+from compiler.command_line import parse
 from compiler.default_site import ensure_default_site
 from compiler.errors import GemletError
 from compiler.progress import SilentProgress
@@ -79,6 +80,15 @@ def compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
     monkeypatch.setattr(default_site, "SITE", tmp_path / "site")
     monkeypatch.setattr(default_site, "PROJECT", tmp_path / "project")
     return calls
+
+
+def test_both_ways_to_a_site_leave_compressed_copies_in_it(compiled, page, tmp_path, monkeypatch):
+    (page / "assets" / "long.js").write_text("export {};\n" * 200)
+    ensure_default_site(page, SilentProgress())
+    assert (tmp_path / "site" / "assets" / "long.js.br").is_file()
+    monkeypatch.setattr(commands, "ensure_web_build", lambda *_: page)
+    assert commands.run(parse(["compile", "model", "-o", str(tmp_path / "out"), "--name", "m"])) == 0
+    assert (tmp_path / "out" / "assets" / "long.js.gz").is_file()
 
 
 def test_the_default_model_is_compiled_again_only_when_an_input_changed(compiled, page, tmp_path, capsys):
