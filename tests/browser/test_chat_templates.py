@@ -97,5 +97,5 @@ def test_the_engine_answers_the_prompt_of_transformers(engine, model, kind, name
 
 
 def test_what_the_engine_does_not_know_is_refused_by_name(engine):
-    failure = engine.failure("engine.chat.completions.create({ messages: [{ role: 'user', content: 'a' }], tool_choice: 'auto' })")
-    assert failure["code"] == "bad-request" and failure["message"] == "tool_choice: this field is not supported"
+    failure = engine.failure("engine.chat.completions.create({ messages: [{ role: 'user', content: 'a' }], store: true })")
+    assert failure["code"] == "bad-request" and failure["message"] == "store: this field is not supported"
