@@ -1,6 +1,7 @@
 /** Checks what a caller passes. */
 
 import { GemletError } from "../errors";
+import { GRAMMAR_CHECKS } from "./answer_grammar";
 import { type Check, check, fail, fields, isInteger, isObject, isText, show, within } from "./check_fields";
 import { CHAT_CHECKS, MESSAGES_CHECK } from "./check_messages";
 import type { ChatParams, CompletionParams, SamplingParams } from "./openai";
@@ -29,6 +30,7 @@ const SAMPLING_CHECKS: Record<keyof SamplingParams, Check> = {
     "numbers from -100 to 100 by token id",
     (value) => isObject(value) && Object.entries(value).every(([id, bias]) => /^\d+$/.test(id) && within(-100, 100)(bias)),
   ),
+  ...GRAMMAR_CHECKS,
   n: check("1, since this engine gives one answer to a request; ask again, with another seed, for another", (value) => value === 1),
   stop: check(
     `a string or 1 to ${MAX_STOP_STRINGS} strings, none empty`,

@@ -7,11 +7,15 @@ import { cutPrompt } from "../generate/chunks";
 import { adjustmentOf, type Penalties } from "../generate/adjustment";
 import { generate, type OnToken as OnDrawn, type Outcome, type RequestDraw } from "../generate/generate";
 import { shifted } from "../generate/overflow";
+import type { LoadedLibrary } from "../grammar/start_library";
+import { Grammars, type GrammarSpec, type GrammarTokens, type TokenMasks } from "../grammar/grammars";
 import { type AnswerFormat, PLAIN } from "../text/answer_format";
 import type { Delta } from "../text/answer_reader";
 import { fitMessages } from "../text/fit_messages";
+import { grammarOf } from "./answer_grammar";
 import { BackendSlot } from "./backend_slot";
 import { readChat } from "./chat_request";
+import { fail } from "./check_fields";
 import { checkBias, checkTokenIds } from "./check_params";
 import type { Model } from "./load";
 import type { StorageInfo } from "./load_weights";
@@ -49,23 +53,31 @@ export interface Logits {
   blocks?: number[];
 }
 
+/** The library is a file of its own. */
+async function loadLibrary(): Promise<LoadedLibrary> {
+  return (await import("../grammar/grammar_library")).loadLibrary();
+}
+
 const GREEDY: Sampling = { temperature: 0, top_k: 0, top_p: 1, min_p: 0, seed: 0, stop: [] };
 
 export class Core {
   readonly info: EngineInfo;
   private readonly slot: BackendSlot;
+  private readonly grammars: Grammars;
   private last: Promise<unknown> = Promise.resolve();
 
-  /** `stepsInFlight`: of `LoadOptions`. `onBackend` is told of a backend that has taken over. */
+  /** `stepsInFlight`: of `LoadOptions`. `onBackend` is told of a backend that has taken over. `loadGrammars` loads what knows grammars, when it is needed. */
   constructor(
     private readonly model: Model,
     private readonly stepsInFlight: number,
     onBackend: (backend: BackendInfo) => void,
+    loadGrammars: () => Promise<LoadedLibrary> = loadLibrary,
   ) {
     const { name, title, architecture, chat, license, facts, context, quantization } = model.manifest;
     const { storage, backend: { info: backend } } = model;
     const weight_bytes = weightBytes(model.manifest);
     this.info = { name, title, architecture, chat, license, facts, context, quantization, weight_bytes, backend, storage };
+    this.grammars = new Grammars(() => this.grammarTokens(), loadGrammars);
     this.slot = new BackendSlot(model.backend, model.fallBack, ({ info }) => onBackend(info));
   }
 
@@ -104,8 +116,11 @@ export class Core {
     const { ids, format, stop } = this.promptOf(request);
     const { params } = request;
     const top = topLogprobs(request);
-    const requestDraw = requestDrawOf(params, top !== null, manifest);
-    onAccepted(ids.length);
+    const wanted = wantedOf(params, top !== null, manifest);
+    const grammar = wanted?.grammar ?? null;
+    if (grammar && format.opening.length > 0) fail("tool_choice", `the answer is to be a call, but ${grammar.field} asks for something else; expected one of them`);
+    // Whether a grammar is right turns out when it is compiled, in the request's turn.
+    if (!grammar) onAccepted(ids.length);
     const generation = {
       ids,
       sampling: samplingOf(params, [...manifest.tokenizer.stop, ...stop]),
@@ -116,16 +131,29 @@ export class Core {
       format,
       signal,
       stepsInFlight: this.stepsInFlight,
-      requestDraw,
     };
-    const onDrawn: OnDrawn = (token, delta, logits) =>
-      onToken(token, delta, logits && tokenLogprob(tokenizer, logits, token!, top!));
-    return this.enqueue(() => generate(this.slot, (each) => tokenizer.decode(each), generation, onDrawn));
+    const onDrawn: OnDrawn = (token, delta, logits) => onToken(token, delta, logits && tokenLogprob(tokenizer, logits, token!, top!));
+    return this.enqueue(async () => {
+      const masks = grammar && (await this.grammars.begin(grammar));
+      try {
+        if (masks) onAccepted(ids.length);
+        const requestDraw = wanted && requestDrawOf(wanted, masks);
+        return await generate(this.slot, (each) => tokenizer.decode(each), { ...generation, requestDraw }, onDrawn);
+      } finally {
+        masks?.dispose();
+      }
+    });
   }
 
   /** Frees the backend's memory at once; requests under way reject. */
   unload(): Promise<void> {
     return this.slot.unload();
+  }
+
+  private grammarTokens(): GrammarTokens {
+    const { manifest, tokenizer } = this.model;
+    const count = vocabularySize(manifest);
+    return { texts: Array.from({ length: count }, (_, id) => tokenizer.answerText(id)), count, stop: manifest.tokenizer.stop };
   }
 
   /** `stop`: tokens that end the answer, beside the model's own. */
@@ -178,20 +206,37 @@ function topLogprobs({ kind, params }: GenerateRequest): number | null {
   return params.logprobs ? (params.top_logprobs ?? 0) : null;
 }
 
-/** Null where the request wants of a draw no more than `Sampling` says. Throws GemletError "bad-request" where the artifact is too old for it. */
-function requestDrawOf(params: SamplingParams, logits: boolean, manifest: Manifest): RequestDraw | null {
+/** What a request wants of draws beyond `Sampling`. */
+interface Wanted {
+  /** Null: none. */
+  penalties: Penalties | null;
+  grammar: GrammarSpec | null;
+  logits: boolean;
+}
+
+const NO_PENALTIES: Penalties = { presence: 0, frequency: 0, repetition: 1, bias: new Map() };
+
+/** Null where that is nothing. Throws GemletError "bad-request", also where the artifact is too old for it. */
+function wantedOf(params: SamplingParams, logits: boolean, manifest: Manifest): Wanted | null {
   const { presence_penalty: presence = 0, frequency_penalty: frequency = 0, repetition_penalty: repetition = 1, logit_bias: bias = {} } = params;
   checkBias(bias, vocabularySize(manifest));
   const penalties: Penalties = { presence, frequency, repetition, bias: new Map(Object.entries(bias).map(([id, value]) => [Number(id), value])) };
-  const adjusts = presence !== 0 || frequency !== 0 || repetition !== 1 || penalties.bias.size > 0;
-  if (!adjusts && !logits) return null;
+  const penalizes = presence !== 0 || frequency !== 0 || repetition !== 1 || penalties.bias.size > 0;
+  const grammar = grammarOf(params);
+  if (!penalizes && !grammar && !logits) return null;
   if (!canAdjust(manifest)) {
-    throw new GemletError("bad-request", `${manifest.name} was compiled by an older gemlet, which knew no penalties, logit_bias and logprobs; compile the model again`);
+    throw new GemletError("bad-request", `${manifest.name} was compiled by an older gemlet, which knew no penalties, logit_bias, logprobs and grammars; compile the model again`);
   }
-  return (context, answer) => ({
-    adjustment: adjusts ? adjustmentOf(penalties, context, Math.min(answer.length, context.length - 1), null) : null,
-    logits,
-  });
+  return { penalties: penalizes ? penalties : null, grammar, logits };
+}
+
+function requestDrawOf({ penalties, logits }: Wanted, masks: TokenMasks | null): RequestDraw {
+  return async (context, answer) => {
+    const mask = masks && (await masks.after(answer));
+    const adjusts = penalties !== null || mask !== null;
+    const answered = Math.min(answer.length, context.length - 1);
+    return { adjustment: adjusts ? adjustmentOf(penalties ?? NO_PENALTIES, context, answered, mask) : null, logits };
+  };
 }
 
 function overflow(length: number, manifest: Manifest): GemletError {

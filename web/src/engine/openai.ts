@@ -27,6 +27,12 @@ export interface SamplingParams {
   repetition_penalty?: number;
   /** -100 to 100 by token id, added to logits. */
   logit_bias?: Record<string, number>;
+  /** What the answer is to be: it cannot become anything else (docs/sampling.md). */
+  response_format?: ResponseFormat;
+  /** The same as a grammar in EBNF, whose rule `root` is the whole answer. */
+  grammar?: string;
+  /** The same as a regular expression, which the whole answer matches. */
+  regex?: string;
   /** 1: a request has one answer. */
   n?: 1;
   /** Text that ends the answer and is not part of it. */
@@ -49,6 +55,12 @@ export interface SamplingParams {
   /** Ends the generation with finish_reason "abort"; the engine can be used on. */
   signal?: AbortSignal;
 }
+
+/** `strict` is taken, and changes nothing: a schema is always enforced. */
+export type ResponseFormat =
+  | { type: "text" }
+  | { type: "json_object" }
+  | { type: "json_schema"; json_schema: { name: string; schema: Record<string, unknown>; description?: string; strict?: boolean | null } };
 
 export interface CompletionParams extends SamplingParams {
   /** Text, in which special tokens are recognised and to which the BOS is added, or token ids, which are used as they are. */

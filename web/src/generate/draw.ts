@@ -12,7 +12,7 @@ export interface Drawing {
   /** At least 1, where each step waits until the token before it is known. */
   stepsInFlight: number;
   /** What the next draw is asked for, called when all tokens before it have been taken, so that one step alone is under way; null: nothing. */
-  request: (() => DrawRequest) | null;
+  request: (() => Promise<DrawRequest>) | null;
 }
 
 /**
@@ -37,10 +37,10 @@ export async function* drawTokens(backend: Backend, ids: readonly number[], most
   kept.begin(start);
   const end = start + (await prefill(backend, cutPrompt(ids.slice(start), backend.prefillSizes), signal));
   if (signal.aborted) return kept.hold(ids.slice(0, end), end);
-  queue(backend.sample(request?.()));
   try {
+    queue(backend.sample(await request?.()));
     for (let given = 0; given < most; given++) {
-      while (flight.length < stepsInFlight && queued < most) queue(backend.decode(request?.()));
+      while (flight.length < stepsInFlight && queued < most) queue(backend.decode(await request?.()));
       const drawn = await flight.shift()!;
       tokens.push(drawn.token);
       if (signal.aborted) return;

@@ -13,7 +13,7 @@ import { type Overflow, shifted } from "./overflow";
 export const STEPS_IN_FLIGHT = 4;
 
 /** What the draw of the next token is asked for: `context` ends with what it holds of `answer`, the tokens drawn so far. */
-export type RequestDraw = (context: readonly number[], answer: readonly number[]) => DrawRequest;
+export type RequestDraw = (context: readonly number[], answer: readonly number[]) => Promise<DrawRequest>;
 
 export interface Generation extends Omit<Drawing, "request"> {
   /** Null: nothing but what `sampling` says. */

@@ -29,6 +29,7 @@ export class Tokenizer {
   readonly specialPattern: RegExp;
   private readonly library: LibraryTokenizer;
   private readonly silentIds: ReadonlySet<number>;
+  private readonly structure: ReadonlySet<number>;
 
   /**
    * `file`: content of tokenizer.json; `template`: text of the chat template, where there is one.
@@ -49,6 +50,7 @@ export class Tokenizer {
       throw new GemletError("bad-artifact", `${facts.file}: not a tokenizer: ${(cause as Error).message}`);
     }
     this.special = new Map(added_tokens.filter(isSpecial).map(({ content, id }) => [content, id]));
+    this.structure = new Set(this.special.values());
     this.silentIds = new Set(added_tokens.filter(({ special }) => special).map(({ id }) => id));
     // The longest first: of two that begin alike, the longer one is meant.
     const texts = [...this.special.keys()].sort((a, b) => b.length - a.length);
@@ -90,6 +92,11 @@ export class Tokenizer {
     const text = this.tokenText(id);
     const byte = BYTE_TOKEN.exec(text);
     return byte ? Uint8Array.of(parseInt(byte[1]!, 16)) : new TextEncoder().encode(this.silentIds.has(id) ? text : text.replaceAll("▁", " "));
+  }
+
+  /** The token's own text, in the vocabulary's spelling; none of a special token, with or without text: it is no part of what an answer says. */
+  answerText(id: number): string {
+    return this.structure.has(id) ? "" : this.tokenText(id);
   }
 
   /** The token's own text, as templates want that of the BOS. */
