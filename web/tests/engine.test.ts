@@ -2,6 +2,7 @@
 
 import { describe, expect, test } from "vitest";
 import { chatCompletions, textCompletions } from "../src/engine/completions";
+import type { DrawRequest } from "../src/backend/backend";
 import { Core } from "../src/engine/core";
 import type { ChatParams, CompletionParams } from "../src/engine/openai";
 import { type Endpoint, RpcClient, serveRpc } from "../src/engine/rpc";
@@ -9,6 +10,7 @@ import { GemletError } from "../src/errors";
 import { ChatTemplate } from "../src/text/chat";
 import { Tokenizer } from "../src/text/tokenizer";
 import { FakeBackend } from "./fake_backend";
+import { loadForNode } from "./xgrammar";
 import { BOS, CONTEXT, makeArtifact, PREFILL, STOP, TEMPLATE, TOKENIZER_FACTS, tokenizerFile, VOCABULARY } from "./fixture";
 
 const TEXT = "the tea ☕ is in the tin";
@@ -22,7 +24,7 @@ async function start({ chat = true, template = TEMPLATE, adjusts = true } = {}) 
   const backend = new FakeBackend(SCRIPT, { prefillSizes: PREFILL });
   backend.vocabulary = VOCABULARY.length;
   const rendering = chat ? new ChatTemplate(template, tokenizer, { bos_token: "<bos>", eos_token: "<eos>" }) : null;
-  const core = new Core({ manifest, tokenizer, chat: rendering, backend, storage: STORAGE, fallBack: null }, 4, () => undefined);
+  const core = new Core({ manifest, tokenizer, chat: rendering, backend, storage: STORAGE, fallBack: null }, 4, () => undefined, loadForNode);
   const { port1, port2 } = new MessageChannel();
   serveRpc(port1 as Endpoint, {
     load: async () => core.info,
@@ -256,6 +258,57 @@ describe("logprobs, penalties and biases", () => {
     const { chats } = await start();
     const answer = await chats.create({ messages: MESSAGES, max_completion_tokens: 2 });
     expect([answer.choices[0]!.finish_reason, answer.usage.completion_tokens]).toEqual(["length", 2]);
+  });
+});
+
+describe("grammars", () => {
+  const allows = ({ adjustment }: DrawRequest, token: number): boolean => Boolean((adjustment!.mask![token >> 5]! >> (token & 31)) & 1);
+
+  test("mask each draw by what has been drawn, and let the answer end where they end", async () => {
+    const { completions, backend } = await start();
+    const answer = await completions.create({ prompt: "a", regex: "the tea . is( in)+ the tin" });
+    expect(answer.choices[0]).toMatchObject({ text: TEXT, finish_reason: "stop" });
+    expect(backend.requests.length).toBe(SCRIPT.length);
+    SCRIPT.forEach((token, i) => expect(STOP.map((stop) => allows(backend.requests[i]!, stop))).toEqual(STOP.map(() => token === STOP[1])));
+    expect(SCRIPT.every((token, i) => allows(backend.requests[i]!, token))).toBe(true);
+    expect(allows(backend.requests[0]!, tokenizer.encodePlain("a")[0]!)).toBe(false);
+    expect(backend.mostFlying).toBe(1);
+  });
+
+  test("are refused before the answer, in the request's turn, where they are wrong", async () => {
+    const { completions, chats, backend } = await start();
+    const bad = (fields: object) => completions.create({ prompt: "a", stream: true, ...fields } as CompletionParams & { stream: true });
+    const first = completions.create({ prompt: "b", max_tokens: 1 });
+    await expect(bad({ grammar: "root ::= " })).rejects.toMatchObject({ code: "bad-request", message: expect.stringMatching(/^grammar: the grammar is not valid/) });
+    await first;
+    expect(backend.prompts.length).toBe(1);
+    const tools = [{ type: "function" as const, function: { name: "fan" } }];
+    await expect(chats.create({ messages: MESSAGES, tools, tool_choice: "required", regex: "a" })).rejects.toMatchObject({ code: "bad-request" });
+  });
+
+  test.each([
+    ["response_format.type: expected \"text\", \"json_object\", \"json_schema\", found \"xml\"", { response_format: { type: "xml" } }],
+    ["response_format.type: expected", { response_format: {} }],
+    ["response_format: expected an object", { response_format: "json" }],
+    ["response_format.json_schema: the field is missing", { response_format: { type: "json_schema" } }],
+    ["response_format.json_schema.schema: the field is missing", { response_format: { type: "json_schema", json_schema: { name: "a" } } }],
+    ["response_format.schema: this field is not supported", { response_format: { type: "json_object", schema: {} } }],
+    ["response_format.json_schema.schema.pattern: this keyword is not enforced", { response_format: { type: "json_schema", json_schema: { name: "a", schema: { pattern: "a" } } } }],
+    ["grammar: expected text that is not empty", { grammar: "" }],
+    ["regex: expected text", { regex: /a/ }],
+    ["regex: response_format says already what the answer is to be", { response_format: { type: "json_object" }, regex: "a" }],
+    ["ignore_eos: regex ends the answer", { regex: "a", ignore_eos: true }],
+  ])("refuse by name: %s", async (message, fields) => {
+    const { completions, backend } = await start();
+    const refused = completions.create({ prompt: "a", ...fields } as CompletionParams & { stream?: false });
+    await expect(refused).rejects.toMatchObject({ code: "bad-request", message: expect.stringContaining(message) });
+    expect(backend.calls).toEqual([]);
+  });
+
+  test("ask for nothing where the answer is to be text", async () => {
+    const { completions, backend } = await start();
+    await completions.create({ prompt: "a", response_format: { type: "text" } });
+    expect([backend.requests, backend.mostFlying]).toEqual([[], 4]);
   });
 });
 
