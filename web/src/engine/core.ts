@@ -66,7 +66,10 @@ export class Core {
   private readonly grammars: Grammars;
   private last: Promise<unknown> = Promise.resolve();
 
-  /** `stepsInFlight`: of `LoadOptions`. `onBackend` is told of a backend that has taken over. `loadGrammars` loads what knows grammars, when it is needed. */
+  /**
+   * `stepsInFlight`: of `LoadOptions`. `onBackend` is told of a backend that has taken over. `loadGrammars` loads what knows grammars, when it is needed.
+   * @internal The package's declarations do not name the library.
+   */
   constructor(
     private readonly model: Model,
     private readonly stepsInFlight: number,
