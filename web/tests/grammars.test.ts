@@ -153,12 +153,15 @@ describe("schemaGrammar", () => {
   };
 
   test.each<[object | boolean, unknown[], unknown[]]>([
-    [SCHEMAS["person"]!, [{ name: "Ann \"B\" ☕\u0001", age: 130, member: false }], [{ name: "", age: 1, member: true }, { name: "Ann", age: 131, member: true }, { age: 1 }]],
+    [SCHEMAS["person"]!, [{ name: "Ann B ☕", age: 130, member: false }], [{ name: "", age: 1, member: true }, { name: "Ann", age: 131, member: true }, { age: 1 }]],
     [SCHEMAS["optional"]!, [{ b: null }, { a: -1, b: null }, { b: null, c: true }, { a: 0, b: null, c: true }], [{}, { a: 1 }, { a: 1, c: true }]],
     [SCHEMAS["allOptional"]!, [{}, { b: true }, { a: true, c: true }], [{ d: true }]],
     [SCHEMAS["tree"]!, [{ v: 1, next: { v: 2, next: null } }], [{ v: 1 }]],
     [SCHEMAS["list"]!, [[-20], [1999, 0, 7]], [[], [-21], [2000], [1, 1, 1, 1, 1, 1, 1]]],
     [SCHEMAS["tupleAndMore"]!, [[true, null, null]], [[true, null], [null, null, null]]],
+    [{ type: "string" }, ["", "Ann \"B\" ☕\u0001\n\\"], [3]],
+    [{ type: "string", minLength: 3 }, ["abc", "☕☕☕\n"], ["", "ab"]],
+    [{ type: "string", maxLength: 60 }, ["", "☕".repeat(60)], ["a".repeat(61)]],
     [true, [{ a: [1.5e3, "x", { b: null }] }, [], "a", 0, -0.25], []],
     [{ type: "object" }, [{}, { a: { b: [] } }], [[], 1]],
     [{ type: "string", format: "date" }, ["2024-02-28", "1999-12-31"], ["2024-02-30", "2024-13-01", "2024-04-31"]],

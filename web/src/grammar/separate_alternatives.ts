@@ -11,7 +11,8 @@ export function separateAlternatives(grammar: string): string {
   const rules = grammar.split("\n").filter((line) => line !== "").map((line) => {
     const [, name, body] = /^(\S+) ::= (.*)$/.exec(line)!;
     const { alternatives, end } = split(body!);
-    if (alternatives.length < 2) return line;
+    // One and nothing have nothing in common; and the masks of what stays in one rule are found ahead, those of what goes across rules token by token.
+    if (alternatives.filter((each) => each !== '""').length < 2) return line;
     const names = alternatives.map((_, i) => `${name}__${i}`);
     return [`${name} ::= (${names.join(" | ")})${body!.slice(end)}`, ...alternatives.map((each, i) => `${names[i]} ::= ${each} ${EMPTY}`)].join("\n");
   });
