@@ -35,6 +35,8 @@ export async function loadShards(manifest: Manifest, sink: ShardSink, source: Sh
   const stop = new AbortController();
   const either = signal ? AbortSignal.any([signal, stop.signal]) : stop.signal;
   let next = 0;
+  let firstCame = (): void => undefined;
+  const first = new Promise<void>((resolve) => (firstCame = resolve));
 
   const lane = async (): Promise<void> => {
     let memory = new ArrayBuffer(largest + 1);
@@ -42,6 +44,7 @@ export async function loadShards(manifest: Manifest, sink: ShardSink, source: Sh
       const index = needed[turn]!;
       const shard = manifest.shards[index]!;
       memory = await source.load(memory, shard, either);
+      firstCame();
       if (stored?.wants(index)) await stored.open(index, source.refusal);
       const bytes = new Uint8Array(memory, 0, shard.bytes);
       await source.oneAtATime(async () => {
@@ -53,7 +56,9 @@ export async function loadShards(manifest: Manifest, sink: ShardSink, source: Sh
     }
   };
   try {
-    await Promise.all(Array.from({ length: Math.min(LANES, needed.length) }, lane));
+    // What the store gives needs no second lane: there is no network to wait for, and the copies that `digest` makes would pile up.
+    const others = Array.from({ length: Math.max(0, Math.min(LANES, needed.length) - 1) }, () => first.then(() => (source.counts.network > 0 ? lane() : undefined)));
+    await Promise.all([lane(), ...others]);
   } catch (error) {
     stop.abort(); // the other lane
     throw error;
