@@ -2,10 +2,10 @@
 import re
 from pathlib import Path
 
-import pytest
 from playwright.sync_api import expect
 
-from tests.browser.test_embed import ELEMENT, PATIENCE, ask, page_of
+from tests.browser.test_embed import ELEMENT, ask, page_of
+from tests.fixtures.page_answers import PATIENCE, ask_for_five_tokens, wait_until_ready
 from tests.fixtures.sites import EnginePage
 from tests.fixtures.static_host import host_with_headers
 from tests.fixtures.wasm_models import MODEL
@@ -21,45 +21,33 @@ def host(folder: Path, policy: str, reports: list[str]):
     return host_with_headers(folder, {"Content-Security-Policy": f"{policy}; report-uri /report"}, reports)
 
 
-@pytest.fixture
-def page(browser):
-    page = browser.new_page()
-    page.set_default_timeout(PATIENCE)
-    yield page
-    page.close()
-
-
-def test_the_page_answers_under_the_policy(page, wasm_site):
+def test_the_page_answers_under_the_policy(patient_page, wasm_site):
     reports = []
     with host(wasm_site, OWN, reports) as address:
-        page.goto(address)
-        expect(page.get_by_role("status")).to_contain_text("Ready", timeout=PATIENCE)
-        page.get_by_text("Sampling", exact=True).click()
-        page.get_by_label("Max tokens").fill("5")
-        page.get_by_role("textbox", name="Prompt").fill("hello")
-        page.keyboard.press("Enter")
-        expect(page.get_by_role("status")).to_contain_text("Done", timeout=PATIENCE)
-        page.wait_for_timeout(REPORT_MS)
+        patient_page.goto(address)
+        wait_until_ready(patient_page)
+        ask_for_five_tokens(patient_page)
+        patient_page.wait_for_timeout(REPORT_MS)
     assert reports == []
 
 
-def test_the_element_of_another_origin_answers_under_the_policy(page, wasm_address, tmp_path):
+def test_the_element_of_another_origin_answers_under_the_policy(patient_page, wasm_address, tmp_path):
     reports = []
     (tmp_path / "index.html").write_text(page_of(ELEMENT, wasm_address))
     policy = OTHER_ORIGIN.replace("https://models.example.org", wasm_address.rstrip("/"))
     with host(tmp_path, policy, reports) as other:
-        page.goto(other)
-        ask(page)
-        page.wait_for_timeout(REPORT_MS)
+        patient_page.goto(other)
+        ask(patient_page)
+        patient_page.wait_for_timeout(REPORT_MS)
     assert reports == []
 
 
-def test_a_policy_that_forbids_the_worker_is_told_by_name(page, wasm_address, tmp_path):
+def test_a_policy_that_forbids_the_worker_is_told_by_name(patient_page, wasm_address, tmp_path):
     (tmp_path / "index.html").write_text(page_of(ELEMENT, wasm_address))
     policy = OTHER_ORIGIN.replace("worker-src blob:", "worker-src").replace("https://models.example.org", wasm_address.rstrip("/"))
     with host(tmp_path, policy, []) as other:
-        page.goto(other)
-        expect(page.locator("gemlet-chat").get_by_role("alert")).to_contain_text("a Content-Security-Policy of the page allows it", timeout=PATIENCE)
+        patient_page.goto(other)
+        expect(patient_page.locator("gemlet-chat").get_by_role("alert")).to_contain_text("a Content-Security-Policy of the page allows it", timeout=PATIENCE)
 
 
 def test_without_wasm_unsafe_eval_webgpu_runs_and_webassembly_says_what_refused_it(browser, wasm_site):

@@ -7,9 +7,9 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from compiler.serve import serving
+from tests.fixtures.page_answers import PATIENCE, ask_for_five_tokens, wait_until_ready
 from tests.fixtures.wasm_models import MODEL
 
-PATIENCE = 120_000
 KEPT = "async () => (await (await caches.open(`gemlet ${location.href}`)).keys()).map(({ url }) => url.slice(location.href.length))"
 
 
@@ -24,7 +24,7 @@ def context(browser):
 def open_page(context: BrowserContext, address: str) -> Page:
     page = context.new_page()
     page.goto(address)
-    expect(page.get_by_role("status")).to_contain_text("Ready", timeout=PATIENCE)
+    wait_until_ready(page)
     return page
 
 
@@ -40,12 +40,8 @@ def test_the_page_opens_and_answers_after_its_server_has_gone(context, wasm_site
     expect(page.get_by_role("heading", name="gemlet")).to_be_visible()
     expect(page.locator("header select")).to_have_value(MODEL)
     assert page.evaluate("crossOriginIsolated")  # the headers are kept with the files
-    expect(page.get_by_role("status")).to_contain_text("Ready", timeout=PATIENCE)
-    page.get_by_text("Sampling", exact=True).click()
-    page.get_by_label("Max tokens").fill("5")
-    page.get_by_role("textbox", name="Prompt").fill("hello")
-    page.keyboard.press("Enter")
-    expect(page.get_by_role("status")).to_contain_text("Done", timeout=PATIENCE)
+    wait_until_ready(page)
+    ask_for_five_tokens(page)
     texts = {f"models/{MODEL}/{file}" for file in ("model.json", "tokenizer.json", "chat_template.jinja", "wasm/int16-relaxed-threads.wasm")}
     built = {path.relative_to(wasm_site).as_posix() for path in (wasm_site / "assets").iterdir()}
     # What knows grammars is as large as all else, and no part of the page.
@@ -93,13 +89,9 @@ def test_the_page_asks_no_other_host_for_anything(context, wasm_address):
     asked = []
     context.on("request", lambda request: asked.append(request.url))
     page = open_page(context, wasm_address)
-    page.get_by_text("Sampling", exact=True).click()
-    page.get_by_label("Max tokens").fill("5")
-    page.get_by_role("textbox", name="Prompt").fill("![a picture](https://example.org/a.png) <img src=https://example.org/b.png>")
-    page.keyboard.press("Enter")
-    expect(page.get_by_role("status")).to_contain_text("Done", timeout=PATIENCE)
+    ask_for_five_tokens(page, "![a picture](https://example.org/a.png) <img src=https://example.org/b.png>")
     page.reload()
-    expect(page.get_by_role("status")).to_contain_text("Ready", timeout=PATIENCE)
+    wait_until_ready(page)
     page.goto(wasm_address + "?model=missing")
     expect(page.get_by_role("alert")).to_contain_text("There is no model")
     assert any("/weights/" in url for url in asked) and wasm_address + "service-worker.js" in asked

@@ -1,12 +1,11 @@
 """A compiled site on a plain static host, with no header for it and in a subfolder: WebGPU in full, WebAssembly on one thread."""
 import pytest
-from playwright.sync_api import expect
 
+from tests.fixtures.page_answers import ask_for_five_tokens, wait_until_ready
 from tests.fixtures.sites import EnginePage
 from tests.fixtures.static_host import static_host
 from tests.fixtures.wasm_models import MODEL
 
-PATIENCE = 120_000
 
 
 @pytest.fixture(scope="module")
@@ -30,14 +29,7 @@ def test_both_backends_answer_alike_and_webassembly_says_why_it_has_one_thread(b
     assert texts["wasm"] == texts["webgpu"]
 
 
-def test_the_page_loads_and_answers(browser, plain_address):
-    page = browser.new_page()
-    page.set_default_timeout(PATIENCE)
-    page.goto(plain_address)
-    expect(page.get_by_role("status")).to_contain_text("Ready", timeout=PATIENCE)
-    page.get_by_text("Sampling", exact=True).click()
-    page.get_by_label("Max tokens").fill("5")
-    page.get_by_role("textbox", name="Prompt").fill("hello")
-    page.keyboard.press("Enter")
-    expect(page.get_by_role("status")).to_contain_text("Done", timeout=PATIENCE)
-    page.close()
+def test_the_page_loads_and_answers(patient_page, plain_address):
+    patient_page.goto(plain_address)
+    wait_until_ready(patient_page)
+    ask_for_five_tokens(patient_page)
