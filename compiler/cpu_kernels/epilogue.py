@@ -32,3 +32,13 @@ def epilogue_of(epilogue: str, cap: float, second: int):
         Y[T.Ramp(to, 1, 4)] = acc[i] * T.Broadcast(exact(cap), 4)
 
     return {"none": store, "gated": store_gated, "gated_by": store_gated_by, "softcap": store_softcap}[epilogue]
+
+
+@T.inline
+def gate_in_passes(number, acc, i, Y, to):
+    """`gated` where the second product comes first, in pass 0, and finds its place in Y; (number, acc, i, Y, to) as above."""
+    if number == 0:
+        Y[T.Ramp(to, 1, 4)] = acc[i]
+    else:
+        gelu4(acc, i)
+        Y[T.Ramp(to, 1, 4)] = acc[i] * Y[T.Ramp(to, 1, 4)]

@@ -7,7 +7,7 @@ from tvm.script import tirx as T
 
 from ..kernels.kernel import Parameter, ceil_div
 from .cpu_kernel import CpuKernel
-from .epilogue import epilogue_of
+from .epilogue import epilogue_of, gate_in_passes
 from .product import ITEM_ROWS, Product
 from .weight_quads import QUAD, QuadLayout
 
@@ -21,7 +21,7 @@ def experts_kernel(tokens: int, experts: int, chosen: int, rows: int, columns: i
     products = 2 if gated else 1
     layout = QuadLayout(experts * products * rows, columns, format)
     product = Product(layout, rows, products, tokens, simd)
-    block, quads, sums = product.block, product.quads, product.sums
+    block, quads, sums, passes = product.block, product.quads, product.sums, product.passes
     finish = epilogue_of("gated" if gated else "none", 0.0, quads)
     x_rows = tokens if gated else tokens * chosen
     name = f"experts_{'gated' if gated else 'sum'}_{product.form}_{format}_m{tokens}_e{experts}_top{chosen}_n{rows}_k{columns}"
@@ -40,21 +40,25 @@ def experts_kernel(tokens: int, experts: int, chosen: int, rows: int, columns: i
         Y = T.decl_buffer((tokens * chosen * rows,), "float32", data=y)
         acc = T.alloc_buffer((block * sums,), "float32x4", scope="local")
         starts = T.alloc_buffer((block,), "int32", scope="local")
-        for item in T.serial(last - first):
-            expert: T.int32 = T.truncmod(first + item, experts)
-            for b in T.serial(T.truncdiv(COUNT[expert] + block - 1, block)):
-                for t in T.unroll(block):
-                    # The last block may be short: its last choice is reckoned again, and stored once.
-                    choice: T.int32 = LIST[expert * tokens + T.min(b * block + t, COUNT[expert] - 1)]
-                    starts[t] = product.start(T.truncdiv(choice, chosen) if gated else choice, columns, 0)
-                for part in T.serial(product.parts):
-                    row0: T.int32 = T.truncdiv(first + item, experts) * ITEM_ROWS + part * (quads * QUAD)
-                    product.reckon(W, S, X, QSCALES, QSUMS, acc, starts, expert * (products * rows), row0, T.min(last, 0))
+        for number in T.unroll(passes):
+            for item in T.serial(last - first):
+                expert: T.int32 = T.truncmod(first + item, experts)
+                for b in T.serial(T.truncdiv(COUNT[expert] + block - 1, block)):
                     for t in T.unroll(block):
-                        for i in T.unroll(quads):
-                            if row0 + i * QUAD < rows and b * block + t < COUNT[expert]:
-                                choice: T.int32 = LIST[expert * tokens + b * block + t]
-                                finish(Y, 0, acc, t * sums + i, Y, choice * rows + row0 + i * QUAD)
+                        # The last block may be short: its last choice is reckoned again, and stored once.
+                        choice: T.int32 = LIST[expert * tokens + T.min(b * block + t, COUNT[expert] - 1)]
+                        starts[t] = product.start(T.truncdiv(choice, chosen) if gated else choice, columns, 0)
+                    for part in T.serial(product.parts):
+                        row0: T.int32 = T.truncdiv(first + item, experts) * ITEM_ROWS + part * (quads * QUAD)
+                        product.reckon(W, S, X, QSCALES, QSUMS, acc, starts, expert * (products * rows) + (passes - 1 - number) * rows, row0, T.min(last, 0))
+                        for t in T.unroll(block):
+                            for i in T.unroll(quads):
+                                if row0 + i * QUAD < rows and b * block + t < COUNT[expert]:
+                                    choice: T.int32 = LIST[expert * tokens + b * block + t]
+                                    if passes > 1:
+                                        gate_in_passes(number, acc, i, Y, choice * rows + row0 + i * QUAD)
+                                    else:
+                                        finish(Y, 0, acc, t * sums + i, Y, choice * rows + row0 + i * QUAD)
 
     parameters = (*product.parameters(), Parameter("COUNT"), Parameter("LIST"), Parameter("Y", written=True))
     return CpuKernel(name, func, experts * ceil_div(rows, ITEM_ROWS), parameters, multiply_accumulates=tokens * chosen * products * rows * columns)

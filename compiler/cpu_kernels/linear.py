@@ -6,7 +6,7 @@ from ..kernels.linear_common import linear_name
 from ..kernels.rounding import Rounding
 from ..state import STATE
 from .cpu_kernel import CpuKernel
-from .epilogue import epilogue_of
+from .epilogue import epilogue_of, gate_in_passes
 from .product import ITEM_ROWS, Product
 from .rounding import rounded4
 from .weight_quads import QUAD, QuadLayout
@@ -24,7 +24,7 @@ def linear_kernel(tokens: int, rows: int, columns: int, format: str, simd: str |
     products = 2 if epilogue == "gated" else 1
     layout = QuadLayout(products * rows, columns, format)
     product = Product(layout, rows, products, tokens, simd)
-    block, quads, sums = product.block, product.quads, product.sums
+    block, quads, sums, passes = product.block, product.quads, product.sums, product.passes
     finish = epilogue_of(epilogue, cap, quads)
     stride = columns if x_stride is None else x_stride
     step_words = rounding.words if rounding else 1
@@ -46,23 +46,28 @@ def linear_kernel(tokens: int, rows: int, columns: int, format: str, simd: str |
         Y = T.decl_buffer((tokens * rows,), "float32", data=y)
         acc = T.alloc_buffer((block * sums,), "float32x4", scope="local")
         starts = T.alloc_buffer((block,), "int32", scope="local")
-        for item in T.serial(last - first):
-            for b in T.serial(1 if tokens == 1 else T.truncdiv(STATE_WORDS[STATE["length"]] + block - 1, block)):
-                for t in T.unroll(block):
-                    starts[t] = product.start(b * block + t, stride, x_offset)
-                for part in T.serial(product.parts):
-                    row0: T.int32 = (first + item) * ITEM_ROWS + part * (quads * QUAD)
-                    product.reckon(W, S, X, QSCALES, QSUMS, acc, starts, 0, row0, T.min(last, 0))
-                    if rounding is not None:
-                        for t in T.unroll(block):
-                            for i in T.unroll(sums):
-                                row: T.int32 = row0 + i % quads * QUAD + i // quads * rows
-                                acc[t * sums + i] = rounded4(acc[t * sums + i], rounding.output_step(STEPS, row))
+        for number in T.unroll(passes):
+            base: T.int32 = (passes - 1 - number) * rows
+            for item in T.serial(last - first):
+                for b in T.serial(1 if tokens == 1 else T.truncdiv(STATE_WORDS[STATE["length"]] + block - 1, block)):
                     for t in T.unroll(block):
-                        for i in T.unroll(quads):
-                            if row0 + i * QUAD < rows:
-                                token: T.int32 = b * block + t
-                                finish(E, token * other_stride + other_offset + row0 + i * QUAD, acc, t * sums + i, Y, token * rows + row0 + i * QUAD)
+                        starts[t] = product.start(b * block + t, stride, x_offset)
+                    for part in T.serial(product.parts):
+                        row0: T.int32 = (first + item) * ITEM_ROWS + part * (quads * QUAD)
+                        product.reckon(W, S, X, QSCALES, QSUMS, acc, starts, base, row0, T.min(last, 0))
+                        if rounding is not None:
+                            for t in T.unroll(block):
+                                for i in T.unroll(sums):
+                                    row: T.int32 = base + row0 + i % quads * QUAD + i // quads * rows
+                                    acc[t * sums + i] = rounded4(acc[t * sums + i], rounding.output_step(STEPS, row))
+                        for t in T.unroll(block):
+                            for i in T.unroll(quads):
+                                if row0 + i * QUAD < rows:
+                                    token: T.int32 = b * block + t
+                                    if passes > 1:
+                                        gate_in_passes(number, acc, i, Y, row0 + i * QUAD)
+                                    else:
+                                        finish(E, token * other_stride + other_offset + row0 + i * QUAD, acc, t * sums + i, Y, token * rows + row0 + i * QUAD)
 
     others = [Parameter(key) for key, wanted in (("STEPS", rounding), ("E", epilogue == "gated_by")) if wanted]
     parameters = (*product.parameters(), *others, Parameter("STATE_WORDS"), Parameter("Y", written=True))

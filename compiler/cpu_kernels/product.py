@@ -26,31 +26,29 @@ class Product:
         # Of the result, at a time. For one token a whole tile, so that memory is read in one piece.
         self.quads = ITEM_ROWS // QUAD if tokens == 1 else VECTORS // self.block // products
         self.parts = ITEM_ROWS // QUAD // self.quads
-        self.sums = self.quads * products
+        # A single token's products one after the other, each for all of a thread's rows: two places of memory by turns are read more slowly than one.
+        # Several tokens' activations are spread once for both.
+        self.passes = products if tokens == 1 else 1
+        self.sums = self.quads * products // self.passes
         self.form = "float" if simd is None else form_for(simd)
         self.x_type = "float32" if simd is None else "int32"
-        # For one token one product after the other, for the same reason; several tokens' activations are spread once for both.
-        passes = products if tokens == 1 else 1
-        sums, quads, block, groups, last_quad = self.sums // passes, self.quads, self.block, layout.groups, rows - QUAD
+        sums, quads, block, groups, last_quad = self.sums, self.quads, self.block, layout.groups, rows - QUAD
         add = float_product(layout, sums, block) if simd is None else integer_product(layout, sums, block, self.form)
 
         @T.inline
         def reckon(W, S, X, QSCALES, QSUMS, acc, starts, base, row0, zero):
             rows_at = T.alloc_buffer((sums,), "int32", scope="local")
-            found = T.alloc_buffer((block * sums,), "float32x4", scope="local")
-            for number in T.unroll(passes):
-                for i in T.unroll(sums):
-                    # What stands beyond the rows is padding of the last tile, or other rows: reckoned, and not stored.
-                    rows_at[i] = base + T.min(row0 + i % quads * QUAD, last_quad) + (number + i // quads) * rows
-                for i in T.unroll(block * sums):
-                    found[i] = T.Broadcast(T.float32(0), 4)
-                for group in T.serial(groups):
-                    add(W, S, X, QSCALES, QSUMS, found, rows_at, starts, group, zero)
-                for i in T.unroll(block * sums):
-                    acc[number * sums + i] = found[i]
+            for i in T.unroll(sums):
+                # What stands beyond the rows is padding of the last tile, or other rows: reckoned, and not stored.
+                rows_at[i] = base + T.min(row0 + i % quads * QUAD, last_quad) + i // quads * rows
+            for i in T.unroll(block * sums):
+                acc[i] = T.Broadcast(T.float32(0), 4)
+            for group in T.serial(groups):
+                add(W, S, X, QSCALES, QSUMS, acc, rows_at, starts, group, zero)
 
         # Inline (W, S, X, QSCALES, QSUMS, acc, starts, base, row0, zero): acc[t * sums + i] = the sums of rows row0 + 4 i ... row0 + 4 i + 3
-        # for token t, and `quads` further on those of the second product; base: row 0 in W. `starts` and `zero` as in integer_product.py.
+        # for token t and, where there is one pass, `quads` further on those of the second product; base: row 0 in W. `starts` and `zero` as in
+        # integer_product.py.
         self.reckon = reckon
 
     def start(self, row, stride: int, offset: int):
