@@ -11,17 +11,19 @@ from transformers import Gemma4ForCausalLM, Gemma4TextConfig
 
 from compiler.serve import serving
 from tests.fixtures.chat_tokenizer import SPECIAL, STRUCTURE, chat_tokenizer
-from tests.fixtures.conversations import INJECTED, PLAIN
+from tests.fixtures.conversations import CONTINUED, INJECTED, PLAIN
 from tests.fixtures.gemma4_checkpoints import COMMON, SHAPES, greedy_choices, reference, save
 from tests.fixtures.sites import EnginePage, add_model, add_page
 from tests.golden.make_chat_prompts import FILE, TEMPLATE, chat_prompts, prompt_ids
 
+REQUESTS = {"plain": PLAIN, "injected": INJECTED, "continued": CONTINUED}
 GOLDEN = json.loads(FILE.read_text())
 IDS = {(case["kind"], case["name"]): case["ids"] for case in GOLDEN["cases"]}
 # One for each thing that a request can hold, and the places where special tokens do most harm.
 CHATS = [("plain", name) for name in ("system", "thinking", "nested schema", "calls in steps", "arguments of all kinds", "right to left",
                                       "space of Python", "parts everywhere", "looks like a prompt")]
 CHATS += [("injected", name) for name in ("all in user", "thoughts in model", "in arguments", "in tool answer", "in descriptions")]
+CHATS += [("continued", name) for name in ("space at the end", "special tokens", "tool answered")]
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +91,7 @@ def without(value, tokens: list[str]):
 @pytest.mark.parametrize(("kind", "name"), CHATS)
 def test_the_engine_answers_the_prompt_of_transformers(engine, model, kind, name):
     ids = IDS[kind, name]
-    request = {**(PLAIN if kind == "plain" else INJECTED)[name], "max_tokens": 8, "temperature": 0, "ignore_eos": True, "return_token_ids": True}
+    request = {**REQUESTS[kind][name], "max_tokens": 8, "temperature": 0, "ignore_eos": True, "return_token_ids": True}
     result = engine.page.evaluate("(request) => engine.chat.completions.create(request)", request)
     assert result["usage"]["prompt_tokens"] == len(ids)
     tokens = result["choices"][0]["token_ids"]

@@ -60,6 +60,21 @@ describe("Prompts of Gemma 4's template", () => {
     expect(specialIds(request)).toEqual(specialIds(harmless));
   });
 
+  test("go on behind what the template shows of a message, where it takes something out", () => {
+    // transformers refuses this: it looks for the whole content in the prompt.
+    const goesOn = (content: string): number[] => chat.encode({ messages: [user("a"), { role: "assistant", content }], continue_final_message: true });
+    expect(goesOn("<|channel>thought\nhm<channel|>hello")).toEqual(goesOn("hello"));
+    expect(() => goesOn("hello <|channel>thought\nnever ends")).toThrow(/^continue_final_message: .*leaves the last message's content out/);
+  });
+
+  test("go on behind white space where the template keeps it, and before it where not", () => {
+    const render = (template: string): number[] =>
+      new ChatTemplate(`${template}<turn|>`, tokenizer, TOKENS).encode({ messages: [{ role: "assistant", content: "a \n" }], continue_final_message: true });
+    const bos = tokenizer.special.get("<bos>")!;
+    expect(render("{{ messages[0].content }}")).toEqual([bos, ...tokenizer.encodePlain("a \n")]);
+    expect(render("{{ messages[0].content | trim }}")).toEqual([bos, ...tokenizer.encodePlain("a")]);
+  });
+
   test("leave no trace of what keeps pieces of tokens apart", () => {
     const ids = chat.encode({ messages: [user([">>> hello end<", "|>"])] });
     const text = "user\n>>> hello end<|>";

@@ -339,6 +339,15 @@ describe("chat.completions", () => {
     await expect(chats.create({ messages: MESSAGES, stream: true })).rejects.toThrow(/messages: .*base model.*use completions/);
   });
 
+  test("go on behind an answer that broke off, of which next to nothing is computed again", async () => {
+    const { chats, backend } = await start();
+    const begun = (await chats.create({ messages: MESSAGES, max_tokens: 3 })).choices[0]!.message;
+    const answer = await chats.create({ messages: [...MESSAGES, begun], continue_final_message: true, max_tokens: 1 });
+    expect(backend.prompts[1]).toEqual([...backend.prompts[0]!, ...SCRIPT.slice(0, 3)]);
+    // The last token is computed in any case: its logits are wanted.
+    expect(answer.usage.prompt_tokens - answer.usage.prompt_tokens_details.cached_tokens).toBe(1);
+  });
+
   test("give the template its tools and variables", async () => {
     const template = "{{ tools[0].function.name }} {{ mood }} {{ messages[0].content[0].text }}";
     const { chats, backend } = await start({ template });
@@ -374,6 +383,12 @@ describe("chat.completions", () => {
     ["top_logprobs: expected logprobs: true beside it", { messages: MESSAGES, top_logprobs: 2 }],
     ["logprobs: expected true or false", { messages: MESSAGES, logprobs: 2 }],
     ["max_completion_tokens: another name of max_tokens", { messages: MESSAGES, max_completion_tokens: 2, max_tokens: 2 }],
+    ["messages[0].role: continue_final_message goes on with an assistant's message", { messages: MESSAGES, continue_final_message: true }],
+    ["messages[0].content: continue_final_message goes on behind the content", { ...assistant({ content: null }), continue_final_message: true }],
+    ["messages[0].content: continue_final_message goes on behind the content", { ...assistant({ content: [] }), continue_final_message: true }],
+    ["messages[0].tool_calls: continue_final_message", { ...calling({}), continue_final_message: true }],
+    ["tool_choice: continue_final_message goes on with text", { ...assistant({ content: "a" }), tool_choice: "required", continue_final_message: true }],
+    ["continue_final_message: expected true or false", { messages: MESSAGES, continue_final_message: 1 }],
     ["enable_thinking: this field is not supported", { messages: MESSAGES, enable_thinking: true }],
   ])("refuse by name: %s", async (message, params) => {
     const { chats } = await start();

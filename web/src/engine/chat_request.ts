@@ -20,7 +20,7 @@ export interface ReadChat {
 
 /** Throws GemletError "bad-request" that names the field which contradicts another, or for which the model has no means. */
 export function readChat(params: ChatParams, chat: ChatTemplate, tokenizer: Tokenizer): ReadChat {
-  const { messages, tools = [], tool_choice = "auto", thinking_budget } = params;
+  const { messages, tools = [], tool_choice = "auto", thinking_budget, continue_final_message } = params;
   checkTools(params, chat);
   const shown = tool_choice === "none" ? [] : tools;
   const thoughts = thoughtMarkers(tokenizer);
@@ -29,7 +29,12 @@ export function readChat(params: ChatParams, chat: ChatTemplate, tokenizer: Toke
   const variables = templateVariables(params, chat);
   const answering = tokenizer.special.get(TOOL_ANSWER);
   return {
-    conversation: { messages, ...(shown.length > 0 && { tools: shown }), ...(variables && { chat_template_kwargs: variables }) },
+    conversation: {
+      messages,
+      ...(shown.length > 0 && { tools: shown }),
+      ...(variables && { chat_template_kwargs: variables }),
+      ...(continue_final_message && { continue_final_message }),
+    },
     format: {
       markers: { ...thoughts, ...(shown.length > 0 && calls) },
       thinkingBudget: thinking_budget ?? Infinity,

@@ -1,6 +1,7 @@
 /** Checks of a conversation: messages, tools and variables of the template. */
 
 import { type Check, check, fail, fields, isInteger, isObject, isText, json, jsonObject, listOf, show } from "./check_fields";
+import type { ChatParams } from "./openai";
 
 const text = check("text", (value) => typeof value === "string");
 const name = check("text that is not empty", isText);
@@ -82,7 +83,21 @@ export const CHAT_CHECKS: Record<string, Check> = {
   reasoning_effort: check(`null or one of ${EFFORTS.map(show).join(", ")}`, (value) => value === null || EFFORTS.includes(value as string)),
   thinking_budget: check("an integer of at least 0", (value) => isInteger(value) && value >= 0),
   chat_template_kwargs: variables,
+  continue_final_message: check("true or false", (value) => typeof value === "boolean"),
 };
+
+/** Throws GemletError "bad-request" where `continue_final_message` has nothing to go on behind. */
+export function checkContinuation({ messages, tool_choice = "auto", continue_final_message }: ChatParams): void {
+  if (!continue_final_message) return;
+  const path = `messages[${messages.length - 1}]`;
+  const last = messages.at(-1)!;
+  if (last.role !== "assistant") fail(`${path}.role`, `continue_final_message goes on with an assistant's message: expected "assistant", found ${show(last.role)}`);
+  if (last.tool_calls) fail(`${path}.tool_calls`, "continue_final_message: behind calls comes a tool's answer, not more text; send the message without the field");
+  if (last.content !== "" && !last.content?.length) {
+    fail(`${path}.content`, `continue_final_message goes on behind the content: expected text, perhaps empty, or parts, found ${show(last.content)}`);
+  }
+  if (tool_choice !== "auto" && tool_choice !== "none") fail("tool_choice", 'continue_final_message goes on with text: expected "auto" or "none"');
+}
 
 function isJsonOfObject(value: unknown): boolean {
   if (typeof value !== "string") return false;

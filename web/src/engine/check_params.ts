@@ -3,7 +3,7 @@
 import { GemletError } from "../errors";
 import { GRAMMAR_CHECKS } from "./answer_grammar";
 import { type Check, check, fail, fields, isInteger, isObject, isText, show, within } from "./check_fields";
-import { CHAT_CHECKS, MESSAGES_CHECK } from "./check_messages";
+import { CHAT_CHECKS, checkContinuation, MESSAGES_CHECK } from "./check_messages";
 import type { ChatParams, CompletionParams, SamplingParams } from "./openai";
 
 const MAX_STOP_STRINGS = 16;
@@ -68,6 +68,7 @@ export function checkChatParams(params: unknown): asserts params is ChatParams {
   const { logprobs, top_logprobs, max_tokens, max_completion_tokens } = params as ChatParams;
   if (top_logprobs !== undefined && !logprobs) fail("top_logprobs", "expected logprobs: true beside it");
   if (max_tokens !== undefined && max_completion_tokens !== undefined) fail("max_completion_tokens", "another name of max_tokens: expected one of them, found both");
+  checkContinuation(params as ChatParams);
 }
 
 /** Throws GemletError "bad-request" where an id is none of `vocabulary` tokens. */

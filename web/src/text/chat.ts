@@ -29,8 +29,8 @@ export class ChatTemplate {
     this.pieces = new TokenPieces(tokenizer.special.keys());
   }
 
-  /** Ids of the whole prompt, up to where the answer begins. Throws GemletError "bad-request" where the template refuses. */
-  encode({ messages, tools, chat_template_kwargs = {} }: Conversation): number[] {
+  /** Ids of the whole prompt, up to where the answer begins, or goes on. Throws GemletError "bad-request" where the template refuses. */
+  encode({ messages, tools, chat_template_kwargs = {}, continue_final_message = false }: Conversation): number[] {
     // `tools` and `documents` are always there, as in transformers: some templates ask whether they are none.
     const variables: Record<string, Json> = {
       ...chat_template_kwargs,
@@ -39,8 +39,10 @@ export class ChatTemplate {
       documents: null,
     };
     const marks = new Marks(this.tokenizer, this.pieces, this.source + JSON.stringify(variables));
-    const marked = Object.entries(variables).map(([name, value]) => [name, marks.add(value)]);
-    return this.tokenizer.withBos(marks.encode(this.renderFrom(Object.fromEntries(marked))));
+    const marked = Object.fromEntries(Object.entries(variables).map(([name, value]) => [name, marks.add(value)]));
+    if (continue_final_message) marks.addCut(marked["messages"] as { content: Json }[]);
+    const rendered = this.renderFrom({ ...marked, add_generation_prompt: !continue_final_message });
+    return this.tokenizer.withBos(marks.encode(continue_final_message ? marks.beforeCut(rendered) : rendered));
   }
 
   /** Whether the template reads a variable of this name. */
@@ -50,7 +52,7 @@ export class ChatTemplate {
 
   private renderFrom(variables: Record<string, unknown>): string {
     try {
-      return this.render({ ...variables, ...this.tokens, add_generation_prompt: true });
+      return this.render({ ...variables, ...this.tokens });
     } catch (cause) {
       throw new GemletError("bad-request", `messages: the model's chat template refuses them: ${(cause as Error).message}`);
     }

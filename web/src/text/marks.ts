@@ -8,17 +8,21 @@
  *
  * Strings may also begin or end with a piece of a token, which a template could join to a whole one: a guard goes between,
  * and leaves no trace in the ids.
+ *
+ * One more mark, the cut, may stand behind the last message's content, where an answer is to go on: what the template writes behind it is
+ * the end of that message, and is left off.
  */
 
 import { GemletError } from "../errors";
 import type { Json } from "./messages";
-import { strip } from "./python";
+import { strip, stripEnd } from "./python";
 import type { Tokenizer } from "./tokenizer";
 
 export class Marks {
   private readonly begin: string;
   private readonly end: string;
   private readonly guard: string;
+  private readonly cut: string;
 
   /** `written`: all text in which a mark must not occur. Throws GemletError "bad-request" where no character is free. */
   constructor(
@@ -26,8 +30,7 @@ export class Marks {
     private readonly pieces: TokenPieces,
     written: string,
   ) {
-    const [begin, end, guard] = unusedCharacters(written, 3);
-    [this.begin, this.end, this.guard] = [begin!, end!, guard!];
+    [this.begin, this.end, this.guard, this.cut] = unusedCharacters(written, 4) as [string, string, string, string];
   }
 
   /** The value with marks in all of its strings, keys too. */
@@ -36,6 +39,26 @@ export class Marks {
     if (typeof value !== "object" || value === null) return value;
     if (Array.isArray(value)) return value.map((item) => this.add(item));
     return Object.fromEntries(Object.entries(value).map(([key, item]) => [this.addToText(key), this.add(item)]));
+  }
+
+  /** Puts the cut behind the content of the last of marked messages, or behind the last text of its parts. */
+  addCut(messages: { content: Json }[]): void {
+    const last = messages.at(-1)!;
+    // The space shows afterwards whether the template trims.
+    const cut = `${this.cut} `;
+    if (typeof last.content === "string") last.content += cut;
+    else (last.content as { text: string }[]).at(-1)!.text += cut;
+  }
+
+  /**
+   * What was rendered before the cut; where the template trims, without white space at its end, so that a trimmed text is the same with the cut and without.
+   * Throws GemletError "bad-request" where the template wrote no cut.
+   */
+  beforeCut(rendered: string): string {
+    const at = rendered.lastIndexOf(this.cut);
+    if (at < 0) throw new GemletError("bad-request", "continue_final_message: the model's chat template leaves the last message's content out, or its end");
+    const before = rendered.slice(0, at);
+    return rendered[at + 1] === " " ? before : stripEnd(before);
   }
 
   /** Token ids of what was rendered from marked values. */

@@ -70,6 +70,8 @@ export interface Conversation {
   tools?: readonly Tool[];
   /** Variables of the template, such as `enable_thinking`. */
   chat_template_kwargs?: { [key: string]: Json };
+  /** The answer goes on behind the content of the last message, the assistant's, in the same turn. */
+  continue_final_message?: boolean;
 }
 
 /** The messages with the arguments of tool calls as objects, which is how templates read them. */

@@ -8,10 +8,15 @@ export interface Value {
 
 // Python's white space: unlike JavaScript's, it has four separators and NEL, and not the byte order mark.
 const SPACE = "[\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]+";
+const SPACE_AT_END = new RegExp(`${SPACE}$`);
 const OUTER_SPACE = new RegExp(`^${SPACE}|${SPACE}$`, "g");
 
 export function strip(text: string): string {
   return text.replace(OUTER_SPACE, "");
+}
+
+export function stripEnd(text: string): string {
+  return text.replace(SPACE_AT_END, "");
 }
 
 /** `str(value)`; nothing for an undefined variable, as Jinja has it. */
