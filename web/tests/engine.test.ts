@@ -114,13 +114,15 @@ describe("completions", () => {
   test("can be aborted mid-way and used again", async () => {
     const { completions } = await start();
     const aborter = new AbortController();
-    const reasons = [];
+    const choices = [];
     for await (const chunk of await completions.create({ prompt: "a", stream: true, signal: aborter.signal })) {
-      reasons.push(chunk.choices[0]!.finish_reason);
+      choices.push(chunk.choices[0]!);
       aborter.abort();
     }
-    expect(reasons.at(-1)).toBe("abort");
-    expect((await completions.create({ prompt: "a" })).choices[0]!.text).toBe(TEXT);
+    expect(choices.map(({ finish_reason, aborted }) => [finish_reason, aborted])).toEqual([...choices.slice(1).map(() => [null, undefined]), ["stop", true]]);
+    const whole = await completions.create({ prompt: "a" });
+    expect(whole.choices[0]).toMatchObject({ text: TEXT, finish_reason: "stop" });
+    expect(whole.choices[0]).not.toHaveProperty("aborted");
   });
 
   test("abort where the reader leaves the stream", async () => {

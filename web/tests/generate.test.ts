@@ -165,13 +165,13 @@ describe("generate", () => {
       signal: aborter.signal,
       onToken: (count) => count === 3 && aborter.abort(),
     });
-    expect(outcome).toMatchObject({ finishReason: "abort", completionTokens: 3 });
+    expect(outcome).toMatchObject({ finishReason: "stop", aborted: true, completionTokens: 3 });
     expect([tokens, backend.flying]).toEqual([[0, 1, 2], 0]);
   });
 
   test("does nothing where the signal has fired before", async () => {
     const { outcome, backend } = await run([0], { signal: AbortSignal.abort() });
-    expect(outcome).toMatchObject({ finishReason: "abort", completionTokens: 0 });
+    expect(outcome).toMatchObject({ finishReason: "stop", aborted: true, completionTokens: 0 });
     expect(backend.calls).toEqual([]);
   });
 
@@ -230,6 +230,6 @@ describe("generate", () => {
       },
     };
     const generation = { ids: [1], sampling: SAMPLING, maxTokens: 5, stopStrings: [], signal: aborter.signal, stepsInFlight: 4, ...ROOM };
-    expect(await generate(backends, letters, generation, () => undefined)).toMatchObject({ finishReason: "abort", completionTokens: 2 });
+    expect(await generate(backends, letters, generation, () => undefined)).toMatchObject({ finishReason: "stop", aborted: true, completionTokens: 2 });
   });
 });

@@ -24,7 +24,7 @@ export async function answerWhole<Whole, Chunk>(
     }
   };
   const outcome = await rpc.call("generate", request, onEvent, signal);
-  return shape.whole(all, outcome.finishReason, usageOf(promptTokens, outcome));
+  return shape.whole(all, outcome, usageOf(promptTokens, outcome));
 }
 
 /** Resolves once the request is accepted; leaving the stream early aborts the generation. */
@@ -54,7 +54,7 @@ export async function answerStream<Whole, Chunk>(
     };
     rpc.call("generate", request, onEvent, either).then(
       (outcome) => {
-        channel.push(shape.chunk(piece, outcome.finishReason));
+        channel.push(shape.chunk(piece, outcome));
         if (request.params.stream_options?.include_usage) channel.push(shape.usage(usageOf(promptTokens, outcome)));
         channel.end();
       },

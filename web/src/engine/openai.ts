@@ -52,7 +52,7 @@ export interface SamplingParams {
   stream_options?: { include_usage?: boolean };
   /** Where given, it must be the loaded model's name. */
   model?: string;
-  /** Ends the generation with finish_reason "abort"; the engine can be used on. */
+  /** Ends the generation: what has come is the answer, and `aborted` is true in its choice. The engine can be used on. */
   signal?: AbortSignal;
 }
 
@@ -135,19 +135,26 @@ interface Choice<Logprobs> {
   token_ids?: number[];
 }
 
+/** How a choice ends. */
+export interface Finish<Reason> {
+  finish_reason: Reason;
+  /** The caller's signal ended it; `finish_reason` is "stop" then, since OpenAI's API has no other for that. */
+  aborted?: true;
+}
+
 /** Calls are read out of chats alone. */
 export type TextFinishReason = Exclude<FinishReason, "tool_calls">;
 
 export interface Completion extends Common {
   object: "text_completion";
-  choices: (Choice<CompletionLogprobs> & { text: string; finish_reason: TextFinishReason })[];
+  choices: (Choice<CompletionLogprobs> & Finish<TextFinishReason> & { text: string })[];
   usage: Usage;
 }
 
 /** `choices` is empty in the last chunk of a stream with `include_usage`, which carries the usage. */
 export interface CompletionChunk extends Common {
   object: "text_completion";
-  choices: (Choice<CompletionLogprobs> & { text: string; finish_reason: TextFinishReason | null })[];
+  choices: (Choice<CompletionLogprobs> & Finish<TextFinishReason | null> & { text: string })[];
   usage?: Usage | null;
 }
 
@@ -174,12 +181,12 @@ export interface AnswerDelta {
 
 export interface ChatCompletion extends Common {
   object: "chat.completion";
-  choices: (Choice<ChatLogprobs> & { message: AnswerMessage; finish_reason: FinishReason })[];
+  choices: (Choice<ChatLogprobs> & Finish<FinishReason> & { message: AnswerMessage })[];
   usage: Usage;
 }
 
 export interface ChatCompletionChunk extends Common {
   object: "chat.completion.chunk";
-  choices: (Choice<ChatLogprobs> & { delta: AnswerDelta; finish_reason: FinishReason | null })[];
+  choices: (Choice<ChatLogprobs> & Finish<FinishReason | null> & { delta: AnswerDelta })[];
   usage?: Usage | null;
 }

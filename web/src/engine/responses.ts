@@ -1,10 +1,10 @@
 /** Puts what was generated into OpenAI's objects. */
 
-import type { FinishReason, Outcome } from "../generate/generate";
+import type { Ending, FinishReason, Outcome } from "../generate/generate";
 import type { Delta } from "../text/answer_reader";
 import type { ParsedCall } from "../text/tool_call_syntax";
 import type {
-  ChatCompletion, ChatCompletionChunk, ChatLogprobs, Completion, CompletionChunk, CompletionLogprobs, TextFinishReason, TokenLogprob, ToolCall, Usage,
+  ChatCompletion, ChatCompletionChunk, ChatLogprobs, Completion, CompletionChunk, CompletionLogprobs, Finish, TextFinishReason, TokenLogprob, ToolCall, Usage,
 } from "./openai";
 
 /** A piece of an answer: text, thoughts and calls, and the tokens drawn since the last piece, with their logprobs where those were asked for. */
@@ -23,10 +23,11 @@ export const noPiece = (): Piece => ({ text: "", thought: "", calls: [], tokens:
 
 /** Makes the objects of one answer; `Whole` is the complete one, `Chunk` a streamed one. */
 export interface Shape<Whole, Chunk> {
-  whole(piece: Piece, finishReason: FinishReason, usage: Usage): Whole;
+  whole(piece: Piece, ending: Ending, usage: Usage): Whole;
   /** Chunks before the first text. */
   begin(): Chunk[];
-  chunk(piece: Piece, finishReason: FinishReason | null): Chunk;
+  /** `ending`: null but in the last one. */
+  chunk(piece: Piece, ending: Ending | null): Chunk;
   usage(usage: Usage): Chunk;
 }
 
@@ -46,13 +47,9 @@ export function completionShape(model: string, extras: Extras): Shape<Completion
     ...(extras.tokenIds && { token_ids: tokens }),
   });
   return {
-    whole: (piece, finish_reason, usage) => ({
-      ...common,
-      choices: [{ ...base(piece), text: piece.text, finish_reason: finish_reason as TextFinishReason }],
-      usage,
-    }),
+    whole: (piece, ending, usage) => ({ ...common, choices: [{ ...base(piece), text: piece.text, ...(finish(ending) as Finish<TextFinishReason>) }], usage }),
     begin: () => [],
-    chunk: (piece, finish_reason) => ({ ...common, choices: [{ ...base(piece), text: piece.text, finish_reason: finish_reason as TextFinishReason | null }] }),
+    chunk: (piece, ending) => ({ ...common, choices: [{ ...base(piece), text: piece.text, ...(ending ? (finish(ending) as Finish<TextFinishReason>) : GOES_ON) }] }),
     usage: (usage) => ({ ...common, choices: [], usage }),
   };
 }
@@ -67,7 +64,7 @@ export function chatShape(model: string, extras: Extras): Shape<ChatCompletion, 
     return { index: 0 as const, logprobs, ...(extras.tokenIds && { token_ids: tokens }) };
   };
   return {
-    whole: (piece, finish_reason, usage) => {
+    whole: (piece, ending, usage) => {
       const { text, thought, calls } = piece;
       const message = {
         role: "assistant" as const,
@@ -76,20 +73,20 @@ export function chatShape(model: string, extras: Extras): Shape<ChatCompletion, 
         ...(thought !== "" && { reasoning_content: thought }),
         ...(calls.length > 0 && { tool_calls: calls.map(toolCall) }),
       };
-      return { id, object: "chat.completion", created, model, choices: [{ ...base(piece), message, finish_reason }], usage };
+      return { id, object: "chat.completion", created, model, choices: [{ ...base(piece), message, ...finish(ending) }], usage };
     },
     begin: () => {
       const delta = { role: "assistant" as const, content: "" };
-      return [{ ...common, choices: [{ ...base(noPiece()), delta, finish_reason: null }] }];
+      return [{ ...common, choices: [{ ...base(noPiece()), delta, ...GOES_ON }] }];
     },
-    chunk: (piece, finish_reason) => {
+    chunk: (piece, ending) => {
       const { text, thought, calls } = piece;
       const delta = {
         ...(text !== "" && { content: text }),
         ...(thought !== "" && { reasoning_content: thought }),
         ...(calls.length > 0 && { tool_calls: calls.map((call) => ({ index: callCount++, ...toolCall(call) })) }),
       };
-      return { ...common, choices: [{ ...base(piece), delta, finish_reason }] };
+      return { ...common, choices: [{ ...base(piece), delta, ...(ending ? finish(ending) : GOES_ON) }] };
     },
     usage: (usage) => ({ ...common, choices: [], usage }),
   };
@@ -108,6 +105,12 @@ export function usageOf(promptTokens: number, outcome: Outcome): Usage {
       time_to_first_token_ms: outcome.timeToFirstTokenMs,
     },
   };
+}
+
+const GOES_ON = { finish_reason: null };
+
+function finish({ finishReason, aborted }: Ending): Finish<FinishReason> {
+  return { finish_reason: finishReason, ...(aborted && { aborted }) };
 }
 
 function toolCall({ name, arguments: text }: ParsedCall): Required<ToolCall> {

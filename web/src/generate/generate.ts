@@ -35,10 +35,15 @@ export interface Backends {
   replace(failed: Backend, cause: unknown): Promise<Backend>;
 }
 
-export type FinishReason = "stop" | "length" | "tool_calls" | "abort";
+export type FinishReason = "stop" | "length" | "tool_calls";
 
-export interface Outcome {
+/** How an answer ended. `aborted`: by the caller's signal; the reason is "stop" then, since OpenAI's shapes know none for it. */
+export interface Ending {
   finishReason: FinishReason;
+  aborted: boolean;
+}
+
+export interface Outcome extends Ending {
   completionTokens: number;
   /** Of these, those of thoughts. */
   thoughtTokens: number;
@@ -125,7 +130,8 @@ export async function generate(
   }
   const computed = generation.ids.length - (cachedTokens ?? 0);
   return {
-    finishReason: finishReason === "stop" && reader.callCount > 0 ? "tool_calls" : (finishReason ?? "abort"),
+    finishReason: finishReason === "stop" && reader.callCount > 0 ? "tool_calls" : (finishReason ?? "stop"),
+    aborted: finishReason === undefined,
     completionTokens: tokens.length,
     thoughtTokens: reader.thoughtTokens,
     cachedTokens: cachedTokens ?? 0,

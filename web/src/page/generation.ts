@@ -54,7 +54,7 @@ export class Generation implements ReactiveController {
       usage = chunk.usage ?? usage;
       const choice = chunk.choices[0];
       if (!choice) continue;
-      finish = choice.finish_reason ?? finish;
+      finish = choice.aborted ? "abort" : (choice.finish_reason ?? finish);
       this.text += "delta" in choice ? (choice.delta.content ?? "") : choice.text;
       if (choice.token_ids?.length) {
         firstAt ||= performance.now();
