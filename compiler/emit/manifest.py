@@ -64,10 +64,8 @@ def source(checkpoint: Checkpoint) -> dict[str, str] | None:
 
 
 def buffer_entry(buffer: Buffer) -> dict:
-    entry = {"name": buffer.name, "kind": buffer.kind, "bytes": buffer.bytes}
-    if buffer.slots is not None:
-        entry |= {"slots": buffer.slots, "slot_bytes": buffer.slot_bytes, "slot_tile": buffer.slot_tile}
-    return entry
+    slots = {"slots": buffer.slots, "slot_bytes": buffer.slot_bytes, "slot_tile": buffer.slot_tile}
+    return {"name": buffer.name, "kind": buffer.kind, "bytes": buffer.bytes} | {key: number for key, number in slots.items() if number is not None}
 
 
 def kernel_entry(kernel: Kernel, program: Program, shaders: dict[str, Shader]) -> dict:

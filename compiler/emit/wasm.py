@@ -96,6 +96,8 @@ def wasm_entry(target: WasmTarget, modules: list[dict], pieces: dict[str, list])
         "state_bytes": program.buffers["state"].bytes,
         "logits": offsets["logits"],
         "adjust": {"adjustments": offsets["adjustments"], "mask": offsets["mask"]},
+        "caches": [{"offset": offsets[buffer.name], "bytes": buffer.bytes, "slot_bytes": buffer.slot_bytes, "slot_tile": buffer.slot_tile}
+                   for buffer in program.buffers.values() if buffer.kind == "cache"],
         "weights": [{"name": name, "offset": offsets[name], "bytes": program.buffers[name].bytes, "pieces": pieces.get(name, [])} for name in target.weights],
     }
 

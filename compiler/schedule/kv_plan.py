@@ -28,8 +28,8 @@ class CachePlan:
     def buffers(self) -> list[Buffer]:
         """K and V, float32."""
         slot_bytes = self.kv_heads * self.head_size * 4
-        growth = {} if self.ring else {"slots": self.slots, "slot_bytes": slot_bytes, "slot_tile": SLOT_TILE}
-        return [Buffer(name, "cache", self.slots * slot_bytes, **growth) for name in self.buffer_names]
+        growing = None if self.ring else self.slots
+        return [Buffer(name, "cache", self.slots * slot_bytes, growing, slot_bytes, SLOT_TILE) for name in self.buffer_names]
 
 
 def plan_caches(caches, context: int, largest_chunk: int) -> list[CachePlan]:

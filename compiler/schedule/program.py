@@ -14,7 +14,7 @@ KINDS = ("weight", "cache", "state", "activation", "logits", "input")
 
 @dataclass(frozen=True)
 class Buffer:
-    """bytes: the size at full context. slots, slot_bytes, slot_tile: of a linear cache, which may start smaller."""
+    """bytes: the size at full context. slot_bytes, slot_tile: of a KV cache. slots: of a linear one, which may start smaller."""
 
     name: str
     kind: str

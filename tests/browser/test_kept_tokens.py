@@ -2,10 +2,27 @@
 import pytest
 
 from tests.fixtures.wasm_models import MODEL
+from tests.fixtures.worker_hook import hook_workers
 
 # Its rings hold 384 slots: the window of 64 and a chunk, in whole tiles; the engine counts on 319.
 FIRST = [2, *(3 + 7 * i % 250 for i in range(99))]
 LONG = [2, *(3 + 11 * i % 250 for i in range(599))]
+OTHER = [2, *(3 + 13 * i % 250 for i in range(149))]
+
+# Counts the bytes of the GPU's copies of conversations, and the most that there were at once.
+COUNT_COPIES = """
+globalThis.copies = { bytes: 0, most: 0 };
+const { createBuffer } = GPUDevice.prototype;
+GPUDevice.prototype.createBuffer = function (descriptor) {
+  const buffer = createBuffer.call(this, descriptor);
+  if (descriptor.label === "conversation") {
+    copies.most = Math.max(copies.most, (copies.bytes += descriptor.size));
+    const { destroy } = buffer;
+    buffer.destroy = () => { copies.bytes -= descriptor.size; destroy.call(buffer); };
+  }
+  return buffer;
+};
+"""
 
 
 def answer(engine, prompt: list[int], count: int = 12, **request) -> tuple[list[int], int]:
@@ -82,3 +99,43 @@ def test_an_answer_may_go_on_behind_a_full_context(engine):
     assert tokens[5:17] == fresh(engine, half)
     assert "context-overflow" == engine.failure(f"engine.completions.create({{ prompt: {[2] * context} }})")["code"]
     assert len(answer(engine, [2] * (context + 9), 3, overflow="shift")[0]) == 3
+
+
+def test_a_conversation_goes_on_after_others_as_in_an_engine_that_never_switched(engine):
+    """One of the two has lost what its rings held first."""
+    first, _ = answer(engine, FIRST)
+    long, _ = answer(engine, LONG)
+    turns = {prompt: [*prompt, *tokens, 5, 6, 7] for prompt, tokens in ((tuple(FIRST), first), (tuple(LONG), long))}
+    found = {}
+    for prompt in turns:
+        answer(engine, OTHER)
+        found[prompt], cached = answer(engine, turns[prompt])
+        assert cached in (len(turns[prompt]) - 4, len(turns[prompt]) - 3)
+    for prompt, turn in turns.items():
+        assert found[prompt] == fresh(engine, turn)
+
+
+def test_logits_are_those_of_an_engine_that_never_switched(engine):
+    """Of the token behind a conversation that was put aside and brought back: they follow from all that its copy held."""
+    request = dict(temperature=0, max_tokens=1, logprobs=20)
+    turn = [*FIRST, 5, 6]
+    answer(engine, FIRST)
+    answer(engine, LONG)
+    switched = engine.complete(prompt=turn, **request)["choices"][0]["logprobs"]
+    engine.load(MODEL, backend=engine.backend)
+    answer(engine, FIRST)
+    assert switched == engine.complete(prompt=turn, **request)["choices"][0]["logprobs"]
+
+
+@pytest.mark.parametrize("budget", [0, 150_000])
+def test_the_copies_of_conversations_keep_to_their_budget(wasm_engine, budget):
+    """One of 100 tokens and an answer takes 128 slots of 512 bytes, so that two have room."""
+    hook_workers(wasm_engine.page, COUNT_COPIES)
+    wasm_engine.load(MODEL, backend="webgpu", conversationMemory=budget)
+    prompts = [[2, *(start + 7 * i % 240 for i in range(99))] for start in range(3, 9)]
+    for prompt in prompts:
+        answer(wasm_engine, prompt)
+    room = 2 * 128 * 512 if budget else 0
+    assert wasm_engine.page.workers[-1].evaluate("copies") == {"bytes": room, "most": room}
+    cached = [answer(wasm_engine, prompt)[1] for prompt in (prompts[-2], prompts[0])]
+    assert cached == ([99, 1] if budget else [1, 1])

@@ -119,7 +119,7 @@ def test_sliding_layers_have_rings_and_global_layers_caches_that_can_grow():
         for buffer in (caches[f"cache.{layer}.k"], caches[f"cache.{layer}.v"]):
             if kind == "sliding_attention":
                 # Window 512 and chunk 256 less one, in whole tiles of 64 slots.
-                assert (buffer.bytes, buffer.slots) == (768 * 4 * HEAD, None)
+                assert (buffer.bytes, buffer.slots, buffer.slot_bytes, buffer.slot_tile) == (768 * 4 * HEAD, None, 4 * HEAD, 64)
             else:
                 assert (buffer.bytes, buffer.slots, buffer.slot_bytes, buffer.slot_tile) == (8192 * 4 * HEAD, 8192, 4 * HEAD, 64)
 

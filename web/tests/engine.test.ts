@@ -24,7 +24,7 @@ async function start({ chat = true, template = TEMPLATE, adjusts = true } = {}) 
   const backend = new FakeBackend(SCRIPT, { prefillSizes: PREFILL });
   backend.vocabulary = VOCABULARY.length;
   const rendering = chat ? new ChatTemplate(template, tokenizer, { bos_token: "<bos>", eos_token: "<eos>" }) : null;
-  const core = new Core({ manifest, tokenizer, chat: rendering, backend, storage: STORAGE, fallBack: null }, 4, () => undefined, loadForNode);
+  const core = new Core({ manifest, tokenizer, chat: rendering, backend, storage: STORAGE, fallBack: null }, { stepsInFlight: 4, conversationMemory: 1000 }, () => undefined, loadForNode);
   const { port1, port2 } = new MessageChannel();
   serveRpc(port1 as Endpoint, {
     load: async () => core.info,
@@ -130,6 +130,13 @@ describe("completions", () => {
     for await (const _ of await completions.create({ prompt: "a", stream: true, ignore_eos: true, max_tokens: 1000 })) break;
     await completions.create({ prompt: "b", max_tokens: 1 });
     expect(backend.calls.filter((call) => call === "decode").length).toBeLessThan(100);
+  });
+
+  test("go on with a conversation that another took the place of", async () => {
+    const { completions } = await start();
+    const cached = async (prompt: string) => (await completions.create({ prompt, max_tokens: 2 })).usage.prompt_tokens_details.cached_tokens;
+    expect([await cached("tea"), await cached("in the tin")]).toEqual([0, 1]); // the BOS
+    expect(await cached("tea")).toBe(tokenizer.encodePlain("tea").length);
   });
 
   test("queue: each is answered whole, in order", async () => {

@@ -1,7 +1,7 @@
 /** A backend that recites token ids, and remembers what it was asked. */
 
 import type { Chunk } from "../src/generate/chunks";
-import type { Backend, Drawn, DrawRequest, Sampling } from "../src/backend/backend";
+import type { Backend, CacheCopy, Drawn, DrawRequest, Sampling } from "../src/backend/backend";
 import { KeptTokens } from "../src/generate/kept_tokens";
 import type { Manifest } from "../src/artifact/manifest";
 
@@ -17,6 +17,8 @@ export class FakeBackend implements Backend {
   readonly prompts: number[][] = [];
   /** Tokens whose keys and values the caches hold. */
   private held: number[] = [];
+  /** What copies may still take. */
+  freeBytes = Infinity;
   /** What draws were asked for beyond sampling. */
   readonly requests: DrawRequest[] = [];
   /** Length of the logits, which are 1 for the token that is drawn, else 0. */
@@ -68,6 +70,18 @@ export class FakeBackend implements Backend {
     this.calls.push("decode");
     this.held.push(this.newest);
     return this.draw(request);
+  }
+
+  /** A byte a token. */
+  cacheBytes(tokens: number): number {
+    return tokens;
+  }
+
+  async copyCaches(tokens: number): Promise<CacheCopy | null> {
+    if (tokens > this.freeBytes) return null;
+    const copy = [...this.held];
+    this.freeBytes -= tokens;
+    return { bytes: tokens, restore: () => (this.held = [...copy]), free: () => void (this.freeBytes += tokens) };
   }
 
   async logits(): Promise<Float32Array<ArrayBuffer>> {

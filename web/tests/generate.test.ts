@@ -1,12 +1,13 @@
 import { describe, expect, test } from "vitest";
 import { cutPrompt } from "../src/generate/chunks";
+import { Conversations } from "../src/generate/conversations";
 import { type Backends, generate, type Generation } from "../src/generate/generate";
 import { PLAIN } from "../src/text/answer_format";
 import { FakeBackend } from "./fake_backend";
 
 const letters = (ids: readonly number[]): string => ids.map((id) => String.fromCharCode(97 + id)).join("");
 const STOP = 25;
-const ROOM = { context: 1000, overflow: "error", requestDraw: null } as const;
+const ROOM = { context: 1000, overflow: "error", requestDraw: null, conversations: new Conversations(0) } as const;
 const SAMPLING = { temperature: 0, top_k: 0, top_p: 1, min_p: 0, seed: 0, stop: [STOP] };
 
 /** These backends, each when the one before it has failed. */

@@ -107,6 +107,8 @@ describe("checkManifest, of WebAssembly", () => {
     ["a missing step", (wasm) => delete wasm.steps["prepare"], /wasm.steps: the step "prepare" is missing/],
     ["a missing chunk", (wasm) => (wasm.prefill = [32]), /wasm.steps: the step "prefill_32" is missing/],
     ["stacks outside of memory", (wasm) => (wasm.stacks.bytes = 65536), /the stacks, 262144 bytes from 0 on, reach outside of the memory/],
+    ["a cache outside of memory", (wasm) => (wasm.caches![1]!.offset = 131072), /cache 1, 64 bytes from 131072 on/],
+    ["a cache with slots of no size", (wasm) => (wasm.caches![0]!.slot_bytes = 0), /wasm.caches\[0\]: expected slot_bytes and slot_tile/],
     ["logits outside of memory", (wasm) => (wasm.logits = 131068), /the logits, \d+ bytes from 131068 on/],
     ["a state that is too small", (wasm) => (wasm.state_bytes = 100), /the state holds 100 bytes, but chunks of 64 tokens need/],
     ["adjusted logits without their steps", (wasm) => delete wasm.steps["decode_logits"], /wasm.steps: the step "decode_logits" is missing/],

@@ -6,7 +6,7 @@ import { findFeatures, type WasmFeatures } from "../src/wasm/features";
 import { openWasm } from "../src/wasm/open_wasm";
 import { WasmBackend } from "../src/wasm/wasm_backend";
 import { makeArtifact } from "./fixture";
-import { ADJUST, moduleBytes, STACK_BYTES, STEPS, TRACE, wasmProgram } from "./wasm_fixture";
+import { ADJUST, CACHE, moduleBytes, STACK_BYTES, STEPS, TRACE, wasmProgram } from "./wasm_fixture";
 
 const plain = (await makeArtifact("abc")).manifest;
 const program = await wasmProgram(plain);
@@ -116,8 +116,8 @@ describe("compileModule", () => {
 
 describe("WasmBackend", () => {
   /** A backend on one thread, ready, and the words that its module writes. */
-  async function start(change: Partial<WasmProgram> = {}) {
-    const opened = openWasm({ ...manifest, wasm: { ...program, ...change } }, { ...REQUEST, threads: 1 }, ALL);
+  async function start(wasm: WasmProgram = program) {
+    const opened = openWasm({ ...manifest, wasm }, { ...REQUEST, threads: 1 }, ALL);
     const backend = new WasmBackend(opened, manifest, "a test");
     const words = new Int32Array(opened.memory.buffer);
     const source = { manifest, text: async () => "", response: async () => new Response(moduleBytes(manifest)), onPart: () => undefined };
@@ -162,6 +162,24 @@ describe("WasmBackend", () => {
     expect([second.token, second.logits]).toEqual([STEPS.sample_adjusted, undefined]);
     expect((await backend.decode({ adjustment: null, logits: true })).logits!.length).toBe(manifest.facts["vocab_size"]);
     expect(trace().slice(WARM_UP.length + 1)).toEqual(["tail", "sample_adjusted", "decode_logits", "sample_adjusted", "decode_logits", "sample"]);
+  });
+
+  test("copies what was written of its caches, puts it back, and leaves the rest alone", async () => {
+    const { backend, words } = await start();
+    const caches = words.subarray(CACHE.offset / 4, (CACHE.offset + 2 * CACHE.bytes) / 4);
+    // Of three tokens two pieces of two slots; of nine all of the ring.
+    expect([1, 3, 9].map((tokens) => backend.cacheBytes(tokens))).toEqual([64, 128, 128]);
+    caches.fill(7);
+    const copy = await backend.copyCaches(2);
+    caches.fill(8);
+    copy!.restore();
+    const half = [...Array<number>(8).fill(7), ...Array<number>(8).fill(8)];
+    expect([copy!.bytes, [...caches]]).toEqual([64, [...half, ...half]]);
+  });
+
+  test("has no copy of caches that an older artifact does not name", async () => {
+    const { caches: _, ...old } = program;
+    expect((await start(old)).backend.cacheBytes(1)).toBe(Infinity);
   });
 
   test("puts pieces of weights at their place, and gives logits that the next step does not change", async () => {

@@ -13,6 +13,8 @@ const STATE = 16384;
 const LOGITS = 32768;
 export const ADJUST = { adjustments: 57344, mask: 65536 };
 const WEIGHTS = 49152;
+/** Of four slots, a ring or a linear cache alike. */
+export const CACHE = { offset: 73728, bytes: 64, slot_bytes: 16, slot_tile: 2 };
 const PAGES = 2;
 
 /** The number as LEB128. */
@@ -76,6 +78,7 @@ export async function wasmProgram(manifest: Manifest): Promise<WasmProgram> {
     state_bytes: 4 * (manifest.state.fields.tokens + 64),
     logits: LOGITS,
     adjust: ADJUST,
+    caches: [CACHE, { ...CACHE, offset: CACHE.offset + CACHE.bytes }],
     weights: [{ name: "script", offset: WEIGHTS, bytes: weightBytes, pieces: manifest.weights[0]!.pieces }],
   };
 }

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { Buffers } from "../src/webgpu/buffers";
+import { copyCaches } from "../src/webgpu/copy_caches";
 import { State } from "../src/backend/state";
 import { findAdapter, openDevice } from "../src/webgpu/device";
 import { type FakeBuffer, FakeDevice, fakeGpu } from "./fake_gpu";
@@ -101,6 +102,31 @@ describe("Buffers", () => {
     expect(before.destroyed).toBe(true);
     expect(buffers.ensureSlots(2049)).toEqual(new Set([CACHE]));
     expect(cache().size).toBe(4 * CONTEXT);
+  });
+
+  test("has its caches copied as far as they are written, put back into those that have grown since, and freed", async () => {
+    const device = new FakeDevice();
+    const buffers = await Buffers.create(device.asGpu(), manifest, null);
+    const cache = (): FakeBuffer => buffers.gpu[CACHE] as unknown as FakeBuffer;
+    const { slot_tile, slot_bytes } = manifest.buffers[CACHE]!;
+    cache().bytes.fill(7);
+    const copy = (await copyCaches(device.asGpu(), buffers, slot_tile! + 1))!;
+    const copied = 2 * slot_tile! * slot_bytes!;
+    expect([copy.bytes, device.buffers.at(-1)!.size]).toEqual([copied, copied]);
+    buffers.ensureSlots(1025);
+    cache().bytes.fill(8);
+    copy.restore();
+    expect([...cache().bytes.subarray(copied - 1, copied + 1)]).toEqual([7, 8]);
+    copy.free();
+    expect(device.buffers.filter(({ label }) => label === "conversation").every(({ destroyed }) => destroyed)).toBe(true);
+  });
+
+  test("is not copied where the GPU has no memory for it", async () => {
+    const device = new FakeDevice();
+    const buffers = await Buffers.create(device.asGpu(), manifest, null);
+    device.errors = [{ message: "too little" } as GPUError];
+    expect(await copyCaches(device.asGpu(), buffers, 1)).toBeNull();
+    expect(device.buffers.at(-1)!.destroyed).toBe(true);
   });
 
   test("never makes a cache larger than it may be", async () => {

@@ -106,7 +106,8 @@ function checkIndices(manifest: Manifest, fail: (problem: string) => never): voi
     }
   }
   for (const { name, slots, slot_bytes, slot_tile } of buffers) {
-    if (slots !== undefined && !(slot_bytes! > 0 && slot_tile! > 0)) fail(`buffer "${name}": slots need slot_bytes and slot_tile`);
+    const isSlotted = [slots, slot_bytes, slot_tile].some((each) => each !== undefined);
+    if (isSlotted && !(slot_bytes! > 0 && slot_tile! > 0)) fail(`buffer "${name}": slots need slot_bytes and slot_tile`);
   }
   if (adjust) {
     const vocabulary = vocabularySize(manifest);

@@ -14,7 +14,7 @@ export function checkWasm(manifest: Manifest, wasm: WasmProgram | Unfit, fail: (
     }
     return;
   }
-  const { adjust, modules, memory_bytes: memory, stacks, steps, prefill, weights } = wasm;
+  const { adjust, caches = [], modules, memory_bytes: memory, stacks, steps, prefill, weights } = wasm;
   const vocabulary = manifest.facts["vocab_size"] as number;
   if (!(memory > 0 && memory <= MOST_BYTES && memory % PAGE_BYTES === 0)) {
     fail(`wasm.memory_bytes is ${memory}, expected a multiple of ${PAGE_BYTES} up to ${MOST_BYTES}`);
@@ -38,6 +38,10 @@ export function checkWasm(manifest: Manifest, wasm: WasmProgram | Unfit, fail: (
   if (adjust) {
     inMemory("the adjustments", adjust.adjustments, adjustmentBytes(vocabulary));
     inMemory("the mask", adjust.mask, 4 * Math.ceil(vocabulary / 32));
+  }
+  for (const [i, { offset, bytes, slot_bytes, slot_tile }] of caches.entries()) {
+    inMemory(`cache ${i}`, offset, bytes);
+    if (!(slot_bytes > 0 && slot_tile > 0)) fail(`wasm.caches[${i}]: expected slot_bytes and slot_tile`);
   }
   const needed = 4 * (manifest.state.fields.tokens + Math.max(...prefill));
   if (needed > wasm.state_bytes) fail(`wasm: the state holds ${wasm.state_bytes} bytes, but chunks of ${Math.max(...prefill)} tokens need ${needed}`);

@@ -63,8 +63,9 @@ export interface BufferSpec {
   name: string;
   kind: BufferKind;
   bytes: number;
-  /** Only of linear caches: most slots, bytes of one, and the number that allocations are a multiple of. */
+  /** Only of linear caches: most slots. */
   slots?: number;
+  /** Of caches: bytes of a slot, and how many slots lie in one piece. Missing of rings in older artifacts. */
   slot_bytes?: number;
   slot_tile?: number;
 }
@@ -136,7 +137,17 @@ export interface WasmProgram {
   logits: number;
   /** Missing in older artifacts. */
   adjust?: Adjust;
+  /** Missing in older artifacts. */
+  caches?: WasmCache[];
   weights: WasmWeight[];
+}
+
+/** A KV cache: of keys, or of values. A slot has `slot_bytes` bytes, and `slot_tile` slots lie in one piece. */
+export interface WasmCache {
+  offset: number;
+  bytes: number;
+  slot_bytes: number;
+  slot_tile: number;
 }
 
 export interface WasmModule {

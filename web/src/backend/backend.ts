@@ -102,6 +102,14 @@ export interface ModuleInfo {
   compile_milliseconds: number;
 }
 
+/** What KV caches held, in memory of its own. */
+export interface CacheCopy {
+  readonly bytes: number;
+  /** Puts it back, behind all steps that are queued. What the caches hold by then is lost. */
+  restore(): void;
+  free(): void;
+}
+
 /** Files of the artifact as a backend reads them. */
 export interface ArtifactSource {
   manifest: Manifest;
@@ -143,6 +151,10 @@ export interface Backend {
   sample(request?: DrawRequest): Promise<Drawn>;
   /** Queues one decoded token; resolves with it. Several may be under way. */
   decode(request?: DrawRequest): Promise<Drawn>;
+  /** Bytes of a copy of what the caches hold of `tokens` tokens; infinite where there can be none, as with artifacts of WebAssembly that do not name their caches. */
+  cacheBytes(tokens: number): number;
+  /** Queues a copy of what was written of `tokens` tokens. Null where there is no memory for it. */
+  copyCaches(tokens: number): Promise<CacheCopy | null>;
   /** Queues `tail`; resolves with the logits of the last position. */
   logits(): Promise<Float32Array<ArrayBuffer>>;
   /** Frees all, and resolves when that is done; pending promises reject. */

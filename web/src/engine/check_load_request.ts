@@ -4,13 +4,14 @@ import { GemletError } from "../errors";
 import type { LoadRequest } from "./load";
 
 /** Throws GemletError "bad-request" that names the option. The backend's name is checked where it is chosen. */
-export function checkLoadRequest({ perLayerEmbeddings, tuning, activations, stepsInFlight, threads }: Omit<LoadRequest, "folder" | "backend" | "asksForRoom">): void {
+export function checkLoadRequest({ perLayerEmbeddings, tuning, activations, stepsInFlight, conversationMemory, threads }: Omit<LoadRequest, "folder" | "backend" | "asksForRoom">): void {
   checkChoice("perLayerEmbeddings", perLayerEmbeddings, ["auto", "gpu", "storage"]);
   const { milliseconds, variant } = (tuning ?? {}) as { milliseconds?: number; variant?: number };
   if (!((milliseconds ?? 0) > 0 || Number.isInteger(variant))) checkChoice("tuning", tuning, ["auto", "off"]);
   if (activations !== null) checkChoice("activations", activations, ["float", "float16", "int16", "int8"]);
   checkCount("stepsInFlight", stepsInFlight);
   if (threads !== null) checkCount("threads", threads);
+  if (!(Number.isInteger(conversationMemory) && conversationMemory >= 0)) fail("conversationMemory", "a whole number of bytes, 0 for none", conversationMemory);
 }
 
 function checkChoice(option: string, found: unknown, expected: readonly string[]): void {

@@ -5,6 +5,7 @@ import type { Backend, BackendInfo, Sampling } from "../backend/backend";
 import { GemletError } from "../errors";
 import { cutPrompt } from "../generate/chunks";
 import { adjustmentOf, type Penalties } from "../generate/adjustment";
+import { Conversations } from "../generate/conversations";
 import { generate, type OnToken as OnDrawn, type Outcome, type RequestDraw } from "../generate/generate";
 import { shifted } from "../generate/overflow";
 import type { LoadedLibrary } from "../grammar/start_library";
@@ -60,19 +61,26 @@ async function loadLibrary(): Promise<LoadedLibrary> {
 
 const GREEDY: Sampling = { temperature: 0, top_k: 0, top_p: 1, min_p: 0, seed: 0, stop: [] };
 
+/** Of `LoadOptions`. */
+export interface CoreOptions {
+  stepsInFlight: number;
+  conversationMemory: number;
+}
+
 export class Core {
   readonly info: EngineInfo;
   private readonly slot: BackendSlot;
   private readonly grammars: Grammars;
+  private readonly conversations: Conversations;
   private last: Promise<unknown> = Promise.resolve();
 
   /**
-   * `stepsInFlight`: of `LoadOptions`. `onBackend` is told of a backend that has taken over. `loadGrammars` loads what knows grammars, when it is needed.
+   * `onBackend` is told of a backend that has taken over. `loadGrammars` loads what knows grammars, when it is needed.
    * @internal The package's declarations do not name the library.
    */
   constructor(
     private readonly model: Model,
-    private readonly stepsInFlight: number,
+    private readonly options: CoreOptions,
     onBackend: (backend: BackendInfo) => void,
     loadGrammars: () => Promise<LoadedLibrary> = loadLibrary,
   ) {
@@ -81,6 +89,7 @@ export class Core {
     const weight_bytes = weightBytes(model.manifest);
     this.info = { name, title, architecture, chat, license, facts, context, quantization, weight_bytes, backend, storage };
     this.grammars = new Grammars(() => this.grammarTokens(), loadGrammars);
+    this.conversations = new Conversations(options.conversationMemory);
     this.slot = new BackendSlot(model.backend, model.fallBack, ({ info }) => onBackend(info));
   }
 
@@ -91,6 +100,7 @@ export class Core {
     if (ids.length > manifest.context) throw overflow(ids.length, manifest);
     const compute = async (backend: Backend): Promise<Float32Array<ArrayBuffer>> => {
       const cut = cutPrompt(ids, backend.prefillSizes, chunks, blocks);
+      await this.conversations.bring(backend, []);
       backend.start(GREEDY, 0);
       backend.kept.begin(0);
       for (const chunk of cut) await backend.prefill(chunk);
@@ -133,7 +143,8 @@ export class Core {
       stopStrings: typeof params.stop === "string" ? [params.stop] : (params.stop ?? []),
       format,
       signal,
-      stepsInFlight: this.stepsInFlight,
+      stepsInFlight: this.options.stepsInFlight,
+      conversations: this.conversations,
     };
     const onDrawn: OnDrawn = (token, delta, logits) => onToken(token, delta, logits && tokenLogprob(tokenizer, logits, token!, top!));
     return this.enqueue(async () => {
@@ -150,6 +161,7 @@ export class Core {
 
   /** Frees the backend's memory at once; requests under way reject. */
   unload(): Promise<void> {
+    this.conversations.forget();
     return this.slot.unload();
   }
 

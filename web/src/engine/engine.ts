@@ -5,6 +5,7 @@ import { deleteModel, type StoredModel, storedModels } from "../artifact/stored_
 import type { ActivationsRequest, BackendInfo, EmbeddingsRequest, TuningRequest } from "../backend/backend";
 import type { BackendRequest } from "../backend/choose";
 import { GemletError } from "../errors";
+import { CONVERSATION_MEMORY } from "../generate/conversations";
 import { STEPS_IN_FLIGHT } from "../generate/generate";
 import { startWorker, workerFailure } from "../start_worker";
 import { type ChatCompletions, chatCompletions, type TextCompletions, textCompletions } from "./completions";
@@ -50,6 +51,12 @@ export interface LoadOptions {
    * are computed for nothing, and never shown. The text is the same with every number; 1 waits for each token, which is of use to compare.
    */
   stepsInFlight?: number;
+  /**
+   * Bytes for copies of conversations: the engine computes with one at a time, and puts what it holds aside, on the GPU or in the worker's memory, before another
+   * takes its place, so that going back to it need not read it anew. The least recently used go first; what is larger than all of it is not kept. Default
+   * 256 MiB; 0 keeps none.
+   */
+  conversationMemory?: number;
   /** Told how the loading goes on; also of what is loaded later, when another backend takes over. */
   onProgress?: (progress: Progress) => void;
   /** Told of a backend that has taken over, since the GPU was lost or failed. `info.backend` is that one then. */
@@ -100,7 +107,7 @@ export class Engine {
    */
   static async load(folder: string, options: LoadOptions = {}): Promise<Engine> {
     const { backend = "auto", perLayerEmbeddings = "auto", tuning = "auto", activations = null, threads = null } = options;
-    const { stepsInFlight = STEPS_IN_FLIGHT, onProgress, onBackend, onStorageFull, signal } = options;
+    const { stepsInFlight = STEPS_IN_FLIGHT, conversationMemory = CONVERSATION_MEMORY, onProgress, onBackend, onStorageFull, signal } = options;
     const worker = startWorker(workerAddress, "gemlet");
     let engine: Engine | undefined;
     const rpc = new RpcClient(worker, (notice) => {
@@ -122,7 +129,7 @@ export class Engine {
     // Only a page can ask for it. The browser may ask the visitor, or refuse: then it clears what it keeps when the disk is full.
     void navigator.storage?.persist?.().catch(() => false);
     try {
-      const asked = { backend, perLayerEmbeddings, tuning, activations, threads, stepsInFlight };
+      const asked = { backend, perLayerEmbeddings, tuning, activations, threads, stepsInFlight, conversationMemory };
       const info = await rpc.call("load", { folder: addressOf(folder), ...asked, asksForRoom: onStorageFull !== undefined }, onEvent, signal);
       engine = new Engine(info, worker, rpc);
       return engine;

@@ -10,6 +10,7 @@ import { GemletError, isGpuFailure } from "../errors";
 import { ChatTemplate } from "../text/chat";
 import { Tokenizer } from "../text/tokenizer";
 import type { FallBack } from "./backend_slot";
+import type { CoreOptions } from "./core";
 import { checkLoadRequest } from "./check_load_request";
 import { type BackendLoad, loadBackend, type Progress } from "./load_backend";
 import type { StorageInfo } from "./load_weights";
@@ -17,11 +18,10 @@ import type { StorageInfo } from "./load_weights";
 export type { Progress };
 
 /** `folder`: the artifact's absolute address with a slash at its end. `activations` and `threads`: null for what suits the backend. */
-export interface LoadRequest extends ChoiceRequest {
+export interface LoadRequest extends ChoiceRequest, CoreOptions {
   folder: string;
   tuning: TuningRequest;
   activations: ActivationsRequest | null;
-  stepsInFlight: number;
   /** Whether the page answers `storageFull`. */
   asksForRoom: boolean;
 }

@@ -28,7 +28,7 @@ const notify = serveRpc(globalThis as unknown as Endpoint, {
     };
     const model = await loadModel(request, request.asksForRoom ? askForRoom : null, onProgress, signal);
     answered = true;
-    core = new Core(model, request.stepsInFlight, (backend) => notify({ backend }));
+    core = new Core(model, request, (backend) => notify({ backend }));
     return core.info;
   },
   async makeRoom(folders) {

@@ -4,6 +4,7 @@ import type { Backend, Drawn, DrawRequest } from "../backend/backend";
 import { type AnswerFormat, PLAIN } from "../text/answer_format";
 import { AnswerReader, type Delta, NOTHING } from "../text/answer_reader";
 import { type Drawing, drawTokens } from "./draw";
+import type { Conversations } from "./conversations";
 import { type Overflow, shifted } from "./overflow";
 
 /**
@@ -23,6 +24,8 @@ export interface Generation extends Omit<Drawing, "request"> {
   /** Most tokens of prompt and answer together. */
   context: number;
   overflow: Overflow;
+  /** What the KV caches held before. */
+  conversations: Conversations;
   stopStrings: readonly string[];
   /** Default: all text is text. */
   format?: AnswerFormat;
@@ -116,8 +119,9 @@ export async function generate(
     addForced();
     if (finishReason) break;
     if (ids.length >= context) ids = shifted(ids, context);
-    cachedTokens ??= backend.kept.shared(ids);
     try {
+      if (cachedTokens === undefined) await generation.conversations.bring(backend, ids);
+      cachedTokens ??= backend.kept.shared(ids);
       const most = Math.min(maxTokens - tokens.length, context - ids.length);
       for await (const drawn of drawTokens(backend, [...ids], most, { ...generation, request })) {
         take(drawn);

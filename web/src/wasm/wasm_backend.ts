@@ -2,14 +2,16 @@
 
 import type { Manifest, WasmProgram } from "../artifact/manifest";
 import type { ShardSink } from "../artifact/shards";
-import type { ArtifactSource, Backend, BackendInfo, Drawn, DrawRequest, Sampling } from "../backend/backend";
+import type { ArtifactSource, Backend, BackendInfo, CacheCopy, Drawn, DrawRequest, Sampling } from "../backend/backend";
 import { State } from "../backend/state";
 import { Turns } from "../backend/turn";
+import { usedBytes } from "../backend/used_bytes";
 import { GemletError } from "../errors";
 import type { Chunk } from "../generate/chunks";
 import { KeptTokens } from "../generate/kept_tokens";
 import type { ChosenModule } from "./choose_module";
 import { compileModule } from "./compile";
+import { copyCaches } from "./copy_caches";
 import { type Exports, instantiate, type ThreadStart } from "./instance";
 import type { OpenWasm } from "./open_wasm";
 import { Pool } from "./pool";
@@ -120,6 +122,14 @@ export class WasmBackend implements Backend {
   async logits(): Promise<Float32Array<ArrayBuffer>> {
     this.run("tail");
     return this.readLogits();
+  }
+
+  cacheBytes(tokens: number): number {
+    return this.program.caches?.reduce((sum, cache) => sum + usedBytes(cache, cache.bytes, tokens), 0) ?? Infinity;
+  }
+
+  async copyCaches(tokens: number): Promise<CacheCopy | null> {
+    return copyCaches(this.need().memory, this.program.caches!, tokens);
   }
 
   async unload(): Promise<void> {

@@ -2,6 +2,7 @@
 
 import type { BufferSpec, Launch, Manifest } from "../artifact/manifest";
 import type { StoredRows } from "../artifact/stored_rows";
+import { usedBytes } from "../backend/used_bytes";
 import { GemletError } from "../errors";
 import { createStorage } from "./create_storage";
 import { GpuTable } from "./gpu_table";
@@ -92,6 +93,11 @@ export class Buffers {
     if (encoder) this.device.queue.submit([encoder.finish()]);
     for (const buffer of old) buffer.destroy();
     return replaced;
+  }
+
+  /** Of each cache, its index and how many of its first bytes hold what was written of `tokens` tokens. */
+  usedCaches(tokens: number): { index: number; bytes: number }[] {
+    return this.specs.flatMap((spec, index) => (spec.kind === "cache" ? [{ index, bytes: usedBytes(spec, this.gpu[index]!.size, tokens) }] : []));
   }
 
   destroy(): void {

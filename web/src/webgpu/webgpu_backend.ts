@@ -2,12 +2,13 @@
 
 import type { Manifest } from "../artifact/manifest";
 import type { ShardSink } from "../artifact/shards";
-import type { ArtifactSource, Backend, BackendInfo, Drawn, DrawRequest, EmbeddingsRequest, KernelsRequest, Sampling } from "../backend/backend";
+import type { ArtifactSource, Backend, BackendInfo, CacheCopy, Drawn, DrawRequest, EmbeddingsRequest, KernelsRequest, Sampling } from "../backend/backend";
 import { State } from "../backend/state";
 import { GemletError } from "../errors";
 import type { Chunk } from "../generate/chunks";
 import { KeptTokens } from "../generate/kept_tokens";
 import type { Buffers } from "./buffers";
+import { copyCaches } from "./copy_caches";
 import type { OpenDevice } from "./device";
 import { createPipelines } from "./kernels";
 import { placeTables } from "./place_tables";
@@ -149,6 +150,14 @@ export class WebGpuBackend implements Backend {
       return [logitsReadback.encode(encoder)];
     });
     return new Float32Array(logits!);
+  }
+
+  cacheBytes(tokens: number): number {
+    return this.need().buffers.usedCaches(tokens).reduce((sum, { bytes }) => sum + bytes, 0);
+  }
+
+  async copyCaches(tokens: number): Promise<CacheCopy | null> {
+    return copyCaches(this.device, this.need().buffers, tokens);
   }
 
   async unload(): Promise<void> {
