@@ -1,5 +1,7 @@
 /** Starts workers, also for pages of another origin than the engine's. */
 
+import { GemletError } from "./errors";
+
 /**
  * A module worker of the script at `address`. Browsers start workers of the page's own origin only: for another origin it is one line in a blob,
  * which imports the script, as its host allows with `Access-Control-Allow-Origin`. What a page's
@@ -13,6 +15,17 @@ export function startWorker(address: string, name: string): Worker {
   const worker = new Worker(blob, { type: "module", name });
   worker.addEventListener("message", () => URL.revokeObjectURL(blob), { once: true });
   return worker;
+}
+
+/** The module worker of that script and name which all tabs of the site share. Throws GemletError "bad-request" where there can be none. */
+export function startSharedWorker(address: string, name: string): SharedWorker {
+  const refuse = (problem: string): never => {
+    throw new GemletError("bad-request", `host: ${problem}; load with host: "worker"`);
+  };
+  if (!("SharedWorker" in globalThis && navigator.locks)) refuse("this browser, or a page without https, has no workers that tabs can share, or no locks");
+  const script = new URL(address, import.meta.url);
+  if (script.origin !== self.origin) refuse(`tabs can share a worker of their own origin alone, and the engine's files are on ${script.origin}`);
+  return new SharedWorker(script, { type: "module", name });
 }
 
 /** What went wrong with a worker, by its `error` event, which has no message where the script did not load. */

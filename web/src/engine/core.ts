@@ -68,7 +68,7 @@ export interface CoreOptions {
 }
 
 export class Core {
-  readonly info: EngineInfo;
+  info: EngineInfo;
   private readonly slot: BackendSlot;
   private readonly grammars: Grammars;
   private readonly conversations: Conversations;
@@ -90,7 +90,10 @@ export class Core {
     this.info = { name, title, architecture, chat, license, facts, context, quantization, weight_bytes, backend, storage };
     this.grammars = new Grammars(() => this.grammarTokens(), loadGrammars);
     this.conversations = new Conversations(options.conversationMemory);
-    this.slot = new BackendSlot(model.backend, model.fallBack, ({ info }) => onBackend(info));
+    this.slot = new BackendSlot(model.backend, model.fallBack, ({ info }) => {
+      this.info = { ...this.info, backend: info };
+      onBackend(info);
+    });
   }
 
   /** float32 [vocabulary] for the last of `ids`, from an empty KV cache. Throws GemletError. */

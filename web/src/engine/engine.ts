@@ -7,12 +7,11 @@ import type { BackendRequest } from "../backend/choose";
 import { GemletError } from "../errors";
 import { CONVERSATION_MEMORY } from "../generate/conversations";
 import { STEPS_IN_FLIGHT } from "../generate/generate";
-import { startWorker, workerFailure } from "../start_worker";
 import { type ChatCompletions, chatCompletions, type TextCompletions, textCompletions } from "./completions";
 import type { EngineInfo } from "./core";
+import { type Host, type HostRequest, openHost } from "./host";
 import type { Progress } from "./load";
 import { type LoadEvent, RpcClient } from "./rpc";
-import workerAddress from "./worker.ts?worker&url";
 
 /** Milliseconds. */
 const LONGEST_UNLOAD = 3000;
@@ -57,6 +56,12 @@ export interface LoadOptions {
    * 256 MiB; 0 keeps none.
    */
   conversationMemory?: number;
+  /**
+   * Where the engine computes. "worker", the default: in a worker of its own. "shared-worker": in one that all tabs of the site share which load the same folder with the
+   * same options; it ends when the last of them has unloaded or is gone. "page": in the page's own thread, which stands still while the processor computes. In these
+   * two WebAssembly has one thread, the browser keeps weights in its Cache API, and per-layer embeddings cannot lie in "storage".
+   */
+  host?: HostRequest;
   /** Told how the loading goes on; also of what is loaded later, when another backend takes over. */
   onProgress?: (progress: Progress) => void;
   /** Told of a backend that has taken over, since the GPU was lost or failed. `info.backend` is that one then. */
@@ -91,7 +96,7 @@ export class Engine {
 
   private constructor(
     info: EngineInfo,
-    private readonly worker: Worker,
+    private readonly host: Host,
     private readonly rpc: RpcClient,
   ) {
     this.info = info;
@@ -100,23 +105,21 @@ export class Engine {
   }
 
   /**
-   * Loads the artifact in `folder` (an address, relative to the page) into a worker of its own.
+   * Loads the artifact in `folder` (an address, relative to the page) into a worker of its own, or where `host` says.
    *
    * Throws GemletError: "network" and "bad-artifact" name the file; "no-backend" and "device-limits" say what is missing
    * here, before anything large is downloaded; "gpu-error" names the kernel; "storage" where the browser keeps no files for this site, or no more; "bad-request"; "aborted".
    */
   static async load(folder: string, options: LoadOptions = {}): Promise<Engine> {
-    const { backend = "auto", perLayerEmbeddings = "auto", tuning = "auto", activations = null, threads = null } = options;
+    const { host: place = "worker", backend = "auto", perLayerEmbeddings = "auto", tuning = "auto", activations = null, threads = null } = options;
     const { stepsInFlight = STEPS_IN_FLIGHT, conversationMemory = CONVERSATION_MEMORY, onProgress, onBackend, onStorageFull, signal } = options;
-    const worker = startWorker(workerAddress, "gemlet");
+    const asked = { folder: addressOf(folder), backend, perLayerEmbeddings, tuning, activations, threads, stepsInFlight, conversationMemory, asksForRoom: onStorageFull !== undefined };
     let engine: Engine | undefined;
-    const rpc = new RpcClient(worker, (notice) => {
+    const host = await openHost(place, JSON.stringify(asked), (error) => rpc.fail(error));
+    const rpc = new RpcClient(host.endpoint, (notice) => {
       if ("progress" in notice) return onProgress?.(notice.progress);
       if (engine) engine.info = { ...engine.info, backend: notice.backend };
       onBackend?.(notice.backend);
-    });
-    worker.addEventListener("error", (event) => {
-      rpc.fail(new GemletError("worker-failed", `the engine's worker failed: ${workerFailure(event)}`));
     });
     const onEvent = async (event: LoadEvent): Promise<void> => {
       if (!("storageFull" in event)) return onProgress?.(event);
@@ -129,12 +132,11 @@ export class Engine {
     // Only a page can ask for it. The browser may ask the visitor, or refuse: then it clears what it keeps when the disk is full.
     void navigator.storage?.persist?.().catch(() => false);
     try {
-      const asked = { backend, perLayerEmbeddings, tuning, activations, threads, stepsInFlight, conversationMemory };
-      const info = await rpc.call("load", { folder: addressOf(folder), ...asked, asksForRoom: onStorageFull !== undefined }, onEvent, signal);
-      engine = new Engine(info, worker, rpc);
+      const info = await rpc.call("load", { ...asked, tab: host.tab }, onEvent, signal);
+      engine = new Engine(info, host, rpc);
       return engine;
     } catch (error) {
-      worker.terminate();
+      host.end();
       throw error;
     }
   }
@@ -154,7 +156,7 @@ export class Engine {
   async unload(): Promise<void> {
     // A step of WebAssembly keeps the worker until it is done, and one that broke off in another thread for ever.
     const patience = new Promise((resolve) => setTimeout(resolve, LONGEST_UNLOAD));
-    await Promise.race([this.rpc.call("unload", null), patience]).finally(() => this.worker.terminate());
+    await Promise.race([this.rpc.call("unload", null), patience]).finally(() => this.host.end());
     this.rpc.fail(new GemletError("unloaded", "the engine was unloaded"));
   }
 }

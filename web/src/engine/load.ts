@@ -22,6 +22,8 @@ export interface LoadRequest extends ChoiceRequest, CoreOptions {
   folder: string;
   tuning: TuningRequest;
   activations: ActivationsRequest | null;
+  /** Name of the lock that the page's tab holds, where it shares the engine with others; null: it does not. */
+  tab: string | null;
   /** Whether the page answers `storageFull`. */
   asksForRoom: boolean;
 }

@@ -113,25 +113,36 @@ export class RpcClient {
   }
 }
 
-/** Answers calls at this end. Errors keep the code of a GemletError. Gives what sends notices. */
-export function serveRpc(endpoint: Endpoint, handlers: Handlers): (notice: Notice) => void {
+/** The other end of an RpcClient. */
+export interface Served {
+  notify(notice: Notice): void;
+  /** Aborts all calls but `unload`, which reject so. */
+  end(error: GemletError): void;
+}
+
+/** Answers calls at this end. Errors keep the code of a GemletError. */
+export function serveRpc(endpoint: Endpoint, handlers: Handlers): Served {
   const running = new Map<number, AbortController>();
   const post = (message: FromWorker, transfer: Transferable[] = []): void => endpoint.postMessage(message, transfer);
 
+  const postError = (id: number, error: unknown): void => {
+    const code = error instanceof GemletError ? error.code : null;
+    post({ id, error: { code, message: error instanceof Error ? error.message : String(error) } });
+  };
   const run = async ({ id, method, args }: { id: number; method: Method; args: unknown }): Promise<void> => {
     const controller = new AbortController();
-    running.set(id, controller);
+    if (method !== "unload") running.set(id, controller);
+    const isWanted = (): boolean => method === "unload" || running.has(id);
     const handler = handlers[method] as (
       args: unknown,
       onEvent: (event: unknown) => void,
       signal: AbortSignal,
     ) => Promise<unknown>;
     try {
-      const result = await handler(args, (event) => post({ id, event }), controller.signal);
-      post({ id, result }, result instanceof Float32Array ? [result.buffer] : []);
+      const result = await handler(args, (event) => isWanted() && post({ id, event }), controller.signal);
+      if (isWanted()) post({ id, result }, result instanceof Float32Array ? [result.buffer] : []);
     } catch (error) {
-      const code = error instanceof GemletError ? error.code : null;
-      post({ id, error: { code, message: error instanceof Error ? error.message : String(error) } });
+      if (isWanted()) postError(id, error);
     } finally {
       running.delete(id);
     }
@@ -141,5 +152,14 @@ export function serveRpc(endpoint: Endpoint, handlers: Handlers): (notice: Notic
     if ("abort" in message) running.get(message.id)?.abort();
     else void run(message);
   });
-  return (notice) => post({ notice });
+  return {
+    notify: (notice) => post({ notice }),
+    end: (error) => {
+      for (const [id, controller] of running) {
+        running.delete(id);
+        postError(id, error);
+        controller.abort();
+      }
+    },
+  };
 }

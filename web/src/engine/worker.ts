@@ -1,51 +1,13 @@
-/** The worker's entry: one model, served over RPC. */
+/** The entry of a worker, of one that serves one page and ends with it, and of one that tabs share, which ends when the last of them has left. */
 
-import type { AskForRoom } from "../artifact/room";
-import { GemletError } from "../errors";
-import { Core } from "./core";
-import { loadModel, type Progress } from "./load";
-import { type Endpoint, serveRpc } from "./rpc";
+import { EngineServer } from "./engine_server";
+import type { Endpoint } from "./rpc";
 
-let core: Core | undefined;
-let answerRoom: (folders: string[]) => void = () => undefined;
-
-function loaded(): Core {
-  if (!core) throw new GemletError("unloaded", "no model is loaded");
-  return core;
-}
-
-const notify = serveRpc(globalThis as unknown as Endpoint, {
-  async load(request, onEvent, signal) {
-    let answered = false;
-    const onProgress = (progress: Progress): void => (answered ? notify({ progress }) : onEvent(progress));
-    const askForRoom: AskForRoom = async (storageFull) => {
-      if (answered) return []; // another backend is loaded in the midst of an answer: there is nobody to ask
-      return new Promise((resolve) => {
-        answerRoom = resolve;
-        signal.addEventListener("abort", () => resolve([]));
-        onEvent({ storageFull });
-      });
-    };
-    const model = await loadModel(request, request.asksForRoom ? askForRoom : null, onProgress, signal);
-    answered = true;
-    core = new Core(model, request, (backend) => notify({ backend }));
-    return core.info;
-  },
-  async makeRoom(folders) {
-    answerRoom(folders);
-    return null;
-  },
-  logits: async (request) => loaded().logits(request),
-  generate: async (request, onEvent, signal) =>
-    loaded().generate(
-      request,
-      (promptTokens) => onEvent({ promptTokens }),
-      (token, delta, logprob) => onEvent({ token, delta, logprob }),
-      signal,
-    ),
-  async unload() {
-    await core?.unload();
-    core = undefined;
-    return null;
-  },
-});
+if ("onconnect" in globalThis) {
+  const server = new EngineServer(() => globalThis.close());
+  globalThis.addEventListener("connect", (event) => {
+    const port = (event as MessageEvent).ports[0]!;
+    server.connect(port);
+    port.start();
+  });
+} else new EngineServer().connect(globalThis as unknown as Endpoint);

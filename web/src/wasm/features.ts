@@ -30,6 +30,8 @@ function isValid(module: readonly number[]): boolean {
 }
 
 function threadless(): string | null {
+  if ("document" in globalThis) return "the page's own thread, which computes, may not wait for others";
+  if ("SharedWorkerGlobalScope" in globalThis) return "a worker that tabs share starts no threads";
   if (!globalThis.crossOriginIsolated) {
     return "the page is not cross-origin isolated: its host would have to send Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp";
   }

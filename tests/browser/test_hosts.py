@@ -1,0 +1,69 @@
+"""The engine in the page's own thread, and in a worker that tabs share: the answers are those of a worker of its own."""
+import pytest
+
+from tests.fixtures.sites import EnginePage
+from tests.fixtures.wasm_models import MODEL
+
+PROMPT = [2, *(3 + 7 * i % 250 for i in range(60))]
+
+
+@pytest.fixture
+def tab(browser, wasm_address):
+    """The function () -> a page with the engine's module. All are tabs of one browser."""
+    context = browser.new_context()
+    yield lambda: EnginePage(context, wasm_address)
+    context.close()
+
+
+def shared_workers(browser) -> int:
+    session = browser.new_browser_cdp_session()
+    found = session.send("Target.getTargets", {"filter": [{"type": "shared_worker"}]})["targetInfos"]
+    session.detach()
+    return len(found)
+
+
+def test_in_the_pages_own_thread_and_in_a_shared_worker_the_answers_are_the_same(tab):
+    engine = tab()
+    answers = {}
+    for host in ("worker", "page", "shared-worker"):
+        for backend in ("webgpu", "wasm"):
+            info = engine.load(MODEL, backend=backend, host=host)
+            assert len(engine.page.workers) == (info["backend"]["threads"] or 1 if host == "worker" else 0)
+            answers[host, backend] = engine.tokens(PROMPT, 12)
+        if host != "worker":
+            assert info["backend"]["threads"] == 1 and info["storage"]["place"] == "cache"
+            reason = "the page's own thread" if host == "page" else "a worker that tabs share"
+            assert info["backend"]["module"]["threads_reason"].startswith(reason)
+    for backend in ("webgpu", "wasm"):
+        assert answers["page", backend] == answers["worker", backend] == answers["shared-worker", backend]
+    pieces = engine.stream(prompt=PROMPT, max_tokens=1000, temperature=0, ignore_eos=True, abort_after=3)
+    assert pieces[-1]["choices"][0]["aborted"]
+    assert engine.failure(f"engine.constructor.load('models/{MODEL}/', {{ host: 'server' }})")["message"].startswith("host: expected")
+
+
+def test_tabs_share_an_engine_until_the_last_has_left(browser, tab):
+    before = shared_workers(browser)
+    options = dict(backend="wasm", host="shared-worker")
+    first, second, third = tab(), tab(), tab()
+    assert first.load(MODEL, **options) == second.load(MODEL, **options)
+    request = dict(prompt=PROMPT, max_tokens=5, temperature=0, ignore_eos=True)
+    answer = first.complete(**request)
+    again = second.complete(**request)
+    assert again["choices"] == answer["choices"]
+    # The caches are the other tab's.
+    assert again["usage"]["prompt_tokens_details"]["cached_tokens"] == len(PROMPT) - 1
+    third.load(MODEL, **options, conversationMemory=0)
+    assert shared_workers(browser) == before + 2, "other options, another engine"
+    third.close()
+    first.page.evaluate("engine.unload()")
+    assert first.failure("engine.completions.create({ prompt: [2] })")["code"] == "unloaded"
+    first.load(MODEL, **options)
+    first.close()  # without a word
+    assert second.complete(**request)["choices"] == answer["choices"]
+    second.page.evaluate("engine.unload()")
+    # This tab is still there, so nothing but the engine itself has ended the worker.
+    for _ in range(100):
+        if shared_workers(browser) == before:
+            break
+        second.page.wait_for_timeout(50)
+    assert shared_workers(browser) == before

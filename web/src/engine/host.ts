@@ -1,0 +1,65 @@
+/** Where the engine's core runs, and the way to it. */
+
+import { GemletError } from "../errors";
+import { startSharedWorker, startWorker, workerFailure } from "../start_worker";
+import type { Endpoint } from "./rpc";
+import workerAddress from "./worker.ts?worker&url";
+
+export type HostRequest = "worker" | "shared-worker" | "page";
+
+export interface Host {
+  endpoint: Endpoint;
+  /** Name of the lock that this tab holds for as long as it takes part in what others share; null: nothing is shared. */
+  tab: string | null;
+  /** After `unload`, or a load that failed. */
+  end(): void;
+}
+
+/** `identity`: tabs that say the same share an engine, where one is shared. `onFailure` is told of a worker that fails. Throws GemletError "bad-request". */
+export async function openHost(request: HostRequest, identity: string, onFailure: (error: GemletError) => void): Promise<Host> {
+  const fail = (event: ErrorEvent): void => onFailure(new GemletError("worker-failed", `the engine's worker failed: ${workerFailure(event)}`));
+  switch (request) {
+    case "worker":
+      return openWorker(fail);
+    case "shared-worker":
+      return openSharedWorker(identity, fail);
+    case "page":
+      return openPage();
+    default:
+      throw new GemletError("bad-request", `host: expected "worker", "shared-worker" or "page", found ${JSON.stringify(request)}`);
+  }
+}
+
+function openWorker(onError: (event: ErrorEvent) => void): Host {
+  const worker = startWorker(workerAddress, "gemlet");
+  worker.addEventListener("error", onError);
+  return { endpoint: worker, tab: null, end: () => worker.terminate() };
+}
+
+async function openSharedWorker(identity: string, onError: (event: ErrorEvent) => void): Promise<Host> {
+  const worker = startSharedWorker(workerAddress, `gemlet ${identity}`);
+  worker.addEventListener("error", onError);
+  worker.port.start();
+  const tab = `gemlet tab ${crypto.randomUUID()}`;
+  const leave = await hold(tab);
+  const end = (): void => {
+    leave();
+    worker.port.close();
+  };
+  return { endpoint: worker.port, tab, end };
+}
+
+/** The page computes itself: its own thread waits for each step of WebAssembly. */
+async function openPage(): Promise<Host> {
+  const { EngineServer } = await import("./engine_server");
+  const { port1, port2 } = new MessageChannel();
+  new EngineServer().connect(port1);
+  port1.start();
+  port2.start();
+  return { endpoint: port2, tab: null, end: () => port2.close() };
+}
+
+/** Holds the lock until the function that it resolves with is called, or the tab is gone. */
+function hold(name: string): Promise<() => void> {
+  return new Promise((resolve) => void navigator.locks.request(name, () => new Promise<void>((release) => resolve(release))));
+}
