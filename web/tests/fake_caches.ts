@@ -14,7 +14,11 @@ export class FakeCaches {
         return found && new Response(found.body, { headers: found.headers });
       },
       put: async (key: string, response: Response) => void entries.set(key, { body: new Uint8Array(await response.arrayBuffer()), headers: response.headers }),
-      delete: async (key: string) => entries.delete(key),
+      delete: async (key: string | { url: string }) => entries.delete(keyOf(key)),
     };
+  }
+
+  async keys(): Promise<string[]> {
+    return [...this.caches.keys()];
   }
 }

@@ -170,6 +170,15 @@ describe("generate", () => {
     expect([tokens, backend.flying]).toEqual([[0, 1, 2], 0]);
   });
 
+  test("gives out what it held back where the signal fires: half a call, or what might have become a stop string", async () => {
+    const begun = async (script: number[], change: Partial<Generation>) => {
+      const aborter = new AbortController();
+      return (await run(script, { signal: aborter.signal, onToken: (count) => count === 3 && aborter.abort(), ...change })).text;
+    };
+    expect(await begun([0, 9, 1, 2], { format: { ...PLAIN, markers: { callBegin: 9, callEnd: 10 } } })).toBe("ab");
+    expect(await begun([0, 1, 2, 3], { stopStrings: ["cd"] })).toBe("abc");
+  });
+
   test("does nothing where the signal has fired before", async () => {
     const { outcome, backend } = await run([0], { signal: AbortSignal.abort() });
     expect(outcome).toMatchObject({ finishReason: "stop", aborted: true, completionTokens: 0 });

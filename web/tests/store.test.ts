@@ -306,6 +306,15 @@ describe("stored models", () => {
     expect([files.files.size, await storedModels()]).toEqual([0, []]);
   });
 
+  test("lose with it what the page's service worker keeps of them, and nothing else that it keeps", async () => {
+    const kept = await caches.open("gemlet http://site.test/");
+    const page = "http://site.test/assets/index.js";
+    for (const url of [`${FOLDER}model.json`, `${OTHER}model.json`, page]) await kept.put(url, new Response("{}"));
+    await claimModel(FOLDER, artifact.manifest);
+    await deleteModel(FOLDER);
+    expect((await kept.keys()).map(({ url }) => url)).toEqual([`${OTHER}model.json`, page]);
+  });
+
   test("keep files that a tab has open until a later call", async () => {
     await claimModel(FOLDER, artifact.manifest);
     await load();

@@ -2,6 +2,7 @@
 
 import { withLock } from "./locks";
 import type { Manifest } from "./manifest";
+import { removeTexts } from "./model_texts";
 import { modelRecords, recordModel, removeRecord } from "./model_records";
 import { findStores } from "./store";
 
@@ -51,6 +52,7 @@ export function claimModel(folder: string, manifest: Manifest): Promise<void> {
 export function deleteModel(folder: string): Promise<void> {
   return withLock(LOCK, async () => {
     await removeRecord(folder);
+    await removeTexts(folder);
     await freeUnnamed();
   });
 }
