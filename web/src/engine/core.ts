@@ -1,26 +1,25 @@
 /** A loaded model that answers requests, one after the other. Runs in the worker. */
 
-import { canAdjust, type License, type Manifest, type Quantization, vocabularySize, weightBytes } from "../artifact/manifest";
+import { type License, type Manifest, type Quantization, vocabularySize, weightBytes } from "../artifact/manifest";
 import type { Backend, BackendInfo, Sampling } from "../backend/backend";
 import { GemletError } from "../errors";
 import { cutPrompt } from "../generate/chunks";
-import { adjustmentOf, type Penalties } from "../generate/adjustment";
 import { Conversations } from "../generate/conversations";
-import { generate, type OnToken as OnDrawn, type Outcome, type RequestDraw } from "../generate/generate";
+import { generate, type OnToken as OnDrawn, type Outcome } from "../generate/generate";
 import { shifted } from "../generate/overflow";
 import type { LoadedLibrary } from "../grammar/start_library";
-import { Grammars, type GrammarSpec, type GrammarTokens, type TokenMasks } from "../grammar/grammars";
+import { Grammars, type GrammarTokens } from "../grammar/grammars";
 import { type AnswerFormat, PLAIN } from "../text/answer_format";
 import type { Delta } from "../text/answer_reader";
 import { fitMessages } from "../text/fit_messages";
-import { grammarOf } from "./answer_grammar";
 import { BackendSlot } from "./backend_slot";
 import { readChat } from "./chat_request";
 import { fail } from "./check_fields";
-import { checkBias, checkTokenIds } from "./check_params";
+import { checkTokenIds } from "./check_params";
+import { requestDrawOf, samplingOf, topLogprobs, wantedOf } from "./draw_wishes";
 import type { Model } from "./load";
 import type { StorageInfo } from "./load_weights";
-import type { ChatParams, CompletionParams, SamplingParams, TokenLogprob } from "./openai";
+import type { ChatParams, CompletionParams, TokenLogprob } from "./openai";
 import { tokenLogprob } from "./token_logprobs";
 
 export interface EngineInfo {
@@ -205,56 +204,6 @@ export class Core {
     this.last = result.catch(() => undefined);
     return result;
   }
-}
-
-function samplingOf(params: SamplingParams, stop: number[]): Sampling {
-  return {
-    temperature: params.temperature ?? 1,
-    top_k: params.top_k ?? 0,
-    top_p: params.top_p ?? 1,
-    min_p: params.min_p ?? 0,
-    seed: params.seed ?? crypto.getRandomValues(new Uint32Array(1))[0]!,
-    stop: params.ignore_eos ? [] : stop,
-  };
-}
-
-/** How many of the likeliest tokens the logprobs name; null: there are to be none. */
-function topLogprobs({ kind, params }: GenerateRequest): number | null {
-  if (kind === "completion") return params.logprobs ?? null;
-  return params.logprobs ? (params.top_logprobs ?? 0) : null;
-}
-
-/** What a request wants of draws beyond `Sampling`. */
-interface Wanted {
-  /** Null: none. */
-  penalties: Penalties | null;
-  grammar: GrammarSpec | null;
-  logits: boolean;
-}
-
-const NO_PENALTIES: Penalties = { presence: 0, frequency: 0, repetition: 1, bias: new Map() };
-
-/** Null where that is nothing. Throws GemletError "bad-request", also where the artifact is too old for it. */
-function wantedOf(params: SamplingParams, logits: boolean, manifest: Manifest): Wanted | null {
-  const { presence_penalty: presence = 0, frequency_penalty: frequency = 0, repetition_penalty: repetition = 1, logit_bias: bias = {} } = params;
-  checkBias(bias, vocabularySize(manifest));
-  const penalties: Penalties = { presence, frequency, repetition, bias: new Map(Object.entries(bias).map(([id, value]) => [Number(id), value])) };
-  const penalizes = presence !== 0 || frequency !== 0 || repetition !== 1 || penalties.bias.size > 0;
-  const grammar = grammarOf(params);
-  if (!penalizes && !grammar && !logits) return null;
-  if (!canAdjust(manifest)) {
-    throw new GemletError("bad-request", `${manifest.name} was compiled by an older gemlet, which knew no penalties, logit_bias, logprobs and grammars; compile the model again`);
-  }
-  return { penalties: penalizes ? penalties : null, grammar, logits };
-}
-
-function requestDrawOf({ penalties, logits }: Wanted, masks: TokenMasks | null): RequestDraw {
-  return async (context, answer) => {
-    const mask = masks && (await masks.after(answer));
-    const adjusts = penalties !== null || mask !== null;
-    const answered = Math.min(answer.length, context.length - 1);
-    return { adjustment: adjusts ? adjustmentOf(penalties ?? NO_PENALTIES, context, answered, mask) : null, logits };
-  };
 }
 
 function overflow(length: number, manifest: Manifest): GemletError {
