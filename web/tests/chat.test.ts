@@ -63,7 +63,7 @@ describe("Prompts of Gemma 4's template", () => {
   test("go on behind what the template shows of a message, where it takes something out", () => {
     // transformers refuses this: it looks for the whole content in the prompt.
     const goesOn = (content: string): number[] => chat.encode({ messages: [user("a"), { role: "assistant", content }], continue_final_message: true });
-    expect(goesOn("<|channel>thought\nhm<channel|>hello")).toEqual(goesOn("hello"));
+    expect(tokenizer.decode(goesOn("<|channel>thought\nhm<channel|>hello"))).toBe(tokenizer.decode(goesOn("hello")));
     expect(() => goesOn("hello <|channel>thought\nnever ends")).toThrow(/^continue_final_message: .*leaves the last message's content out/);
   });
 

@@ -31,11 +31,12 @@ test("the least recently used goes first, and what is brought back is no copy an
   const { ask, backend } = start(20);
   backend.freeBytes = 20;
   for (const ids of [A, B, C]) await ask(ids);
-  // A and B are aside; B comes back, C goes aside: A is the older of the two.
-  expect([await ask([...B, 1]), backend.freeBytes]).toEqual([10, 0]);
-  await ask(numbers(10, 400)); // B, 11 tokens: only C can stay beside it, with 9 left, so A and C go
+  // A and B are aside; C takes the place of A, the older one, since B is wanted, and comes back.
+  expect([await ask([...B, 1]), backend.freeBytes]).toEqual([10, 10]);
+  // B has 11 tokens now, so that C cannot stay beside it.
+  await ask(numbers(10, 400));
   expect(backend.freeBytes).toBe(9);
-  expect([await ask(A), await ask([...B, 1, 2])]).toEqual([0, 11]);
+  expect([await ask([...B, 1, 2]), await ask(A), await ask(C)]).toEqual([11, 0, 0]);
 });
 
 test("the budget counts what is about to be brought back, which is not given up for what takes its place", async () => {

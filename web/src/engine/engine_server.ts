@@ -1,5 +1,6 @@
 /** Serves one model over RPC, to one page or to several that share it. */
 
+import { withLock } from "../artifact/locks";
 import { GemletError } from "../errors";
 import type { Core } from "./core";
 import type { LoadRequest } from "./load";
@@ -17,7 +18,7 @@ export class EngineServer {
   connect(endpoint: Endpoint): void {
     const page: Served = serveRpc(endpoint, {
       load: async (request, onEvent, signal) => {
-        if (request.tab !== null) void navigator.locks.request(request.tab, () => this.leave(page));
+        if (request.tab !== null) void withLock(request.tab, () => this.leave(page));
         return (await this.load(request).join(onEvent, signal)).info;
       },
       makeRoom: async (folders) => {
