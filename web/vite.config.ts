@@ -12,8 +12,8 @@ const listPageFiles: Plugin = {
   generateBundle: {
     order: "post",
     handler(_, bundle) {
-      // What knows grammars is large, and few requests need it; the page has its engine in a worker.
-      const files = JSON.stringify([...PAGE, ...Object.keys(bundle).filter((file) => /^assets\/(?!grammar|engine_server)/.test(file))]);
+      // What knows grammars is large, and few requests need it.
+      const files = JSON.stringify([...PAGE, ...Object.keys(bundle).filter((file) => /^assets\/(?!grammar)/.test(file))]);
       const chunk = bundle["service-worker.js"];
       const place = /["'`]%FILES%["'`]/;
       if (chunk?.type !== "chunk" || !place.test(chunk.code)) this.error("service-worker.js: expected the text %FILES%, found none");

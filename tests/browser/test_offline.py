@@ -44,10 +44,10 @@ def test_the_page_opens_and_answers_after_its_server_has_gone(context, wasm_site
     ask_for_five_tokens(page)
     texts = {f"models/{MODEL}/{file}" for file in ("model.json", "tokenizer.json", "chat_template.jinja", "wasm/int16-relaxed-threads.wasm")}
     built = {path.relative_to(wasm_site).as_posix() for path in (wasm_site / "assets").iterdir()}
-    # What knows grammars is as large as all else, and the page has its engine in a worker.
-    others = {file for file in built if "grammar" in file or "engine_server" in file}
-    assert len(others) == 2 and others.isdisjoint(kept)
-    built -= others
+    # What knows grammars is as large as all else, and no part of the page.
+    grammar = {file for file in built if "grammar" in file}
+    assert len(grammar) == 1 and grammar.isdisjoint(kept)
+    built -= grammar
     assert texts | built | {"", "models/index.json", "manifest.webmanifest"} <= set(kept)
     assert not any("/weights/" in file for file in kept)
 

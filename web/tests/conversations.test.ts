@@ -39,6 +39,16 @@ test("the least recently used goes first, and what is brought back is no copy an
   expect([await ask([...B, 1, 2]), await ask(A), await ask(C)]).toEqual([11, 0, 0]);
 });
 
+test("a copy of which a request shares a part alone stays", async () => {
+  const { ask, backend } = start(100, new FakeBackend([0], { window: 4 }));
+  const long = numbers(40, 500);
+  await ask(A);
+  await ask([A[0]!, ...long]);
+  // The rings have lost the beginning, so that one token of A is more than what they share.
+  expect(await ask([A[0]!, 1, 2])).toBe(1);
+  expect([backend.prompts.length, await ask([...A, 3]), await ask([A[0]!, ...long, 4])]).toEqual([3, 10, 41]);
+});
+
 test("the budget counts what is about to be brought back, which is not given up for what takes its place", async () => {
   const { ask, backend } = start(15);
   await ask(A);

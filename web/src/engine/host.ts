@@ -51,9 +51,10 @@ async function openSharedWorker(identity: string, onError: (event: ErrorEvent) =
 
 /** The page computes itself: its own thread waits for each step of WebAssembly. */
 async function openPage(): Promise<Host> {
-  const { EngineServer } = await import("./engine_server");
   const { port1, port2 } = new MessageChannel();
-  new EngineServer().connect(port1);
+  const script = new URL(workerAddress, import.meta.url).href;
+  await import(/* @vite-ignore */ script);
+  globalThis.dispatchEvent(new CustomEvent(script, { detail: port1 }));
   port1.start();
   port2.start();
   return { endpoint: port2, tab: null, end: () => port2.close() };

@@ -39,7 +39,8 @@ export class Conversations {
     if (!found) return;
     found.copy.restore();
     kept.restore(found.held);
-    this.drop(found);
+    // Where the request goes on behind all of it, what comes of that is put aside in its place.
+    if (most === found.held.ids.length) this.drop(found);
   }
 
   /** Frees all copies. */
