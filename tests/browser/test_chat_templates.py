@@ -4,6 +4,7 @@ web/tests/chat.test.ts compares all of them id by id, with tests/golden/chat_pro
 transformers says today, and some prompts go through the compiled artifact, the worker and a model.
 """
 import json
+import re
 
 import pytest
 import torch
@@ -96,6 +97,19 @@ def test_the_engine_answers_the_prompt_of_transformers(engine, model, kind, name
     assert result["usage"]["prompt_tokens"] == len(ids)
     tokens = result["choices"][0]["token_ids"]
     assert len(tokens) == 8 and tokens == greedy_choices(model, ids, tokens)
+
+
+def test_a_call_that_has_to_come_has_the_name_of_one_of_the_tools(engine):
+    """At such a temperature the random model draws any name that it may, each of several tokens."""
+    tools = [{"type": "function", "function": {"name": name}} for name in ("get_weather", "get_time", "hello")]
+    found = set()
+    for seed in range(6):
+        request = dict(messages=[{"role": "user", "content": "a"}], tools=tools, tool_choice="required", temperature=50, seed=seed, max_tokens=30,
+                       return_token_ids=True)
+        result = engine.page.evaluate("(request) => engine.chat.completions.create(request)", request)
+        text = chat_tokenizer().decode(result["choices"][0]["token_ids"], skip_special_tokens=False)
+        found.add(re.match(r"<\|tool_call>call:(get_weather|get_time|hello)\{", text)[1])
+    assert len(found) > 1
 
 
 def test_what_the_engine_does_not_know_is_refused_by_name(engine):

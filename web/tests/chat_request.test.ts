@@ -50,6 +50,12 @@ describe("readChat", () => {
     expect([first, marked.decode(rest)]).toEqual([callBegin, text]);
   });
 
+  test("binds the name of a call where it is to be one of several tools' alone", () => {
+    expect(read({ tools: TOOLS, tool_choice: "required" }).names).toEqual(["now", "later"]);
+    for (const tool_choice of ["auto", "none", tool("later")] as const) expect(read({ tools: TOOLS, tool_choice }).names).toEqual([]);
+    expect(read({ tools: TOOLS.slice(1), tool_choice: "required" }).names).toEqual([]);
+  });
+
   test("switches thoughts, and closes them behind their budget", () => {
     expect(read({ reasoning_effort: "high" }).conversation.chat_template_kwargs).toEqual({ enable_thinking: true });
     expect(read({ reasoning_effort: "none" }).conversation.chat_template_kwargs).toEqual({ enable_thinking: false });

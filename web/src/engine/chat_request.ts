@@ -16,6 +16,8 @@ export interface ReadChat {
   format: AnswerFormat;
   /** Tokens that end the answer, beside the model's own. */
   stop: number[];
+  /** Behind `format.opening` comes one of these names; none: what comes is free. */
+  names: string[];
 }
 
 /** Throws GemletError "bad-request" that names the field which contradicts another, or for which the model has no means. */
@@ -42,6 +44,7 @@ export function readChat(params: ChatParams, chat: ChatTemplate, tokenizer: Toke
       opening: openingOf(params, tokenizer),
     },
     stop: calls && answering !== undefined ? [answering] : [],
+    names: tool_choice === "required" && tools.length > 1 ? tools.map((tool) => tool.function.name) : [],
   };
 }
 

@@ -9,11 +9,12 @@ import { generate, type OnToken as OnDrawn, type Outcome } from "../generate/gen
 import { shifted } from "../generate/overflow";
 import type { LoadedLibrary } from "../grammar/start_library";
 import { Grammars, type GrammarTokens } from "../grammar/grammars";
-import { type AnswerFormat, PLAIN } from "../text/answer_format";
+import { PLAIN } from "../text/answer_format";
 import type { Delta } from "../text/answer_reader";
+import { CallNames } from "../text/call_names";
 import { fitMessages } from "../text/fit_messages";
 import { BackendSlot } from "./backend_slot";
-import { readChat } from "./chat_request";
+import { type ReadChat, readChat } from "./chat_request";
 import { fail } from "./check_fields";
 import { checkTokenIds } from "./check_params";
 import { requestDrawOf, samplingOf, topLogprobs, wantedOf } from "./draw_wishes";
@@ -128,10 +129,10 @@ export class Core {
     signal: AbortSignal,
   ): Promise<Outcome> {
     const { manifest, tokenizer } = this.model;
-    const { ids, format, stop } = this.promptOf(request);
+    const { ids, format, stop, names } = this.promptOf(request);
     const { params } = request;
     const top = topLogprobs(request);
-    const wanted = wantedOf(params, top !== null, manifest);
+    const wanted = wantedOf(params, { names: names.length > 0, logits: top !== null }, manifest);
     const grammar = wanted?.grammar ?? null;
     if (grammar && format.opening.length > 0) fail("tool_choice", `the answer is to be a call, but ${grammar.field} asks for something else; expected one of them`);
     // Whether a grammar is right turns out when it is compiled, in the request's turn.
@@ -153,7 +154,7 @@ export class Core {
       const masks = grammar && (await this.grammars.begin(grammar));
       try {
         if (masks) onAccepted(ids.length);
-        const requestDraw = wanted && requestDrawOf(wanted, masks);
+        const requestDraw = wanted && requestDrawOf(wanted, masks ?? (wanted.names ? this.callNames(names, format.opening.length) : null));
         return await generate(this.slot, (each) => tokenizer.decode(each), { ...generation, requestDraw }, onDrawn);
       } finally {
         masks?.dispose();
@@ -173,8 +174,12 @@ export class Core {
     return { texts: Array.from({ length: count }, (_, id) => tokenizer.answerText(id)), count, stop: manifest.tokenizer.stop };
   }
 
-  /** `stop`: tokens that end the answer, beside the model's own. */
-  private promptOf(request: GenerateRequest): { ids: number[]; format: AnswerFormat; stop: number[] } {
+  private callNames(names: string[], opening: number): CallNames {
+    const { texts, count } = this.grammarTokens();
+    return new CallNames(names, texts, count, opening);
+  }
+
+  private promptOf(request: GenerateRequest): { ids: number[] } & Pick<ReadChat, "format" | "stop" | "names"> {
     const { manifest, tokenizer, chat } = this.model;
     const { model } = request.params;
     if (model !== undefined && model !== manifest.name) {
@@ -184,14 +189,14 @@ export class Core {
     const shifts = request.params.overflow === "shift";
     if (request.kind === "chat") {
       if (!chat) throw new GemletError("bad-request", `messages: ${manifest.title} is a base model without a chat template; use completions`);
-      const { conversation, format, stop } = readChat(request.params, chat, tokenizer);
+      const { conversation, ...rest } = readChat(request.params, chat, tokenizer);
       const ids = fitMessages(conversation, (each) => chat.encode(each), shifts ? fits : () => true);
-      return { ids: this.fitted(ids, fits), format, stop };
+      return { ids: this.fitted(ids, fits), ...rest };
     }
     const { prompt } = request.params;
     const ids = typeof prompt === "string" ? tokenizer.withBos(tokenizer.encode(prompt)) : prompt;
     checkTokenIds(ids, vocabularySize(manifest));
-    return { ids: this.fitted(shifts && !fits(ids.length) ? shifted(ids, manifest.context) : ids, fits), format: PLAIN, stop: [] };
+    return { ids: this.fitted(shifts && !fits(ids.length) ? shifted(ids, manifest.context) : ids, fits), format: PLAIN, stop: [], names: [] };
   }
 
   private fitted(ids: number[], fits: (count: number) => boolean): number[] {

@@ -73,7 +73,7 @@ export interface CompletionParams extends SamplingParams {
 export interface ChatParams extends SamplingParams, Conversation {
   /**
    * "auto", the default: the model calls tools where it wants to. "none": it is not shown the tools. "required", or a function: the answer is made to begin with a
-   * call, or one of that function, without a thought before it.
+   * call of one of the tools, or of that function, without a thought before it.
    */
   tool_choice?: "none" | "auto" | "required" | { type: "function"; function: { name: string } };
   /** "none": the model does not think before it answers. All other values: it does. Default: what the template does. */
