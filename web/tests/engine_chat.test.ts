@@ -1,0 +1,90 @@
+/** Chats, from OpenAI's objects down to a fake backend. */
+
+import { describe, expect, test } from "vitest";
+import type { ChatParams } from "../src/engine/openai";
+import { MESSAGES, SCRIPT, start, TEXT, tokenizer } from "./recital_engine";
+
+describe("chat.completions", () => {
+  test("give OpenAI's whole object", async () => {
+    const { chats, backend } = await start();
+    expect(await chats.create({ messages: MESSAGES, model: "recital" })).toMatchObject({
+      object: "chat.completion",
+      choices: [{ message: { role: "assistant", content: TEXT }, finish_reason: "stop" }],
+    });
+    expect(tokenizer.decode(backend.prompts[0]!)).toBe("user\ntea?\nmodel\n");
+  });
+
+  test("stream the role first, then the text, then the finish_reason", async () => {
+    const { chats } = await start();
+    const choices = [];
+    for await (const chunk of await chats.create({ messages: MESSAGES, stream: true })) {
+      expect(chunk.object).toBe("chat.completion.chunk");
+      choices.push(chunk.choices[0]!);
+    }
+    expect(choices[0]).toEqual({ index: 0, logprobs: null, delta: { role: "assistant", content: "" }, finish_reason: null });
+    expect(choices.map((choice) => choice.delta.content ?? "").join("")).toBe(TEXT);
+    expect(choices.at(-1)).toMatchObject({ delta: {}, finish_reason: "stop" });
+  });
+
+  test("reject at once, not in the stream, what is wrong with a request", async () => {
+    const { chats } = await start({ chat: false });
+    await expect(chats.create({ messages: MESSAGES, stream: true })).rejects.toThrow(/messages: .*base model.*use completions/);
+  });
+
+  test("go on behind an answer that broke off, of which next to nothing is computed again", async () => {
+    const { chats, backend } = await start();
+    const begun = (await chats.create({ messages: MESSAGES, max_tokens: 3 })).choices[0]!.message;
+    const answer = await chats.create({ messages: [...MESSAGES, begun], continue_final_message: true, max_tokens: 1 });
+    expect(backend.prompts[1]).toEqual([...backend.prompts[0]!, ...SCRIPT.slice(0, 3)]);
+    // The last token is computed in any case: its logits are wanted.
+    expect(answer.usage.prompt_tokens - answer.usage.prompt_tokens_details.cached_tokens).toBe(1);
+  });
+
+  test("give the template its tools and variables", async () => {
+    const template = "{{ tools[0].function.name }} {{ mood }} {{ messages[0].content[0].text }}";
+    const { chats, backend } = await start({ template });
+    const tools = [{ type: "function" as const, function: { name: "fan" } }];
+    const messages = [{ role: "user" as const, content: [{ type: "text" as const, text: "in" }] }];
+    await chats.create({ messages, tools, chat_template_kwargs: { mood: "calm" } });
+    expect(tokenizer.decode(backend.prompts[0]!)).toBe("fan calm in");
+  });
+
+  const assistant = (fields: object) => ({ messages: [{ role: "assistant", ...fields }] });
+  const calling = (fields: object) => assistant({ tool_calls: [{ type: "function", function: { name: "f", arguments: "{}", ...fields } }] });
+  const tooling = (fields: object) => ({ messages: MESSAGES, tools: [{ type: "function", function: { name: "f", ...fields } }] });
+  test.each([
+    ["messages: expected a list of messages", { messages: [] }],
+    ["messages: the field is missing", {}],
+    ["messages[1]: expected an object", { messages: [...MESSAGES, "b"] }],
+    ["messages[0].role: expected \"system\"", { messages: [{ role: "robot", content: "a" }] }],
+    ["messages[0].content: the field is missing", { messages: [{ role: "user" }] }],
+    ["messages[0].content: expected a list of { type: \"text\", text }, found null", { messages: [{ role: "user", content: null }] }],
+    ["messages[0].content[0].type: expected \"text\"", { messages: [{ role: "user", content: [{ type: "image_url", image_url: {} }] }] }],
+    ["messages[0].tool_call_id: the field is missing", { messages: [{ role: "tool", content: "a" }] }],
+    ["messages[0].tool_calls: this field is not supported", { messages: [{ role: "user", content: "a", tool_calls: [] }] }],
+    ["messages[0].refusal: expected null", assistant({ content: "a", refusal: "no" })],
+    ["messages[0].tool_calls: expected a list of calls, not empty", assistant({ tool_calls: [] })],
+    ["messages[0].tool_calls[0].function.arguments: expected JSON text of an object, found \"[]\"", calling({ arguments: "[]" })],
+    ["messages[0].tool_calls[0].function.arguments: expected JSON text of an object, found {}", calling({ arguments: {} })],
+    ["messages[0].tool_calls[0].function.name: expected text", calling({ name: "" })],
+    ["tools[0].function.parameters.properties.a: expected JSON", tooling({ parameters: { properties: { a: () => 0 } } })],
+    ["tools[0].function.default: this field is not supported", tooling({ default: 1 })],
+    ["tools[0].type: expected \"function\"", { messages: MESSAGES, tools: [{ type: "search", function: { name: "f" } }] }],
+    ["chat_template_kwargs.messages: the engine sets this variable itself", { messages: MESSAGES, chat_template_kwargs: { messages: [] } }],
+    ["chat_template_kwargs: expected an object", { messages: MESSAGES, chat_template_kwargs: true }],
+    ["top_logprobs: expected logprobs: true beside it", { messages: MESSAGES, top_logprobs: 2 }],
+    ["logprobs: expected true or false", { messages: MESSAGES, logprobs: 2 }],
+    ["max_completion_tokens: another name of max_tokens", { messages: MESSAGES, max_completion_tokens: 2, max_tokens: 2 }],
+    ["messages[0].role: continue_final_message goes on with an assistant's message", { messages: MESSAGES, continue_final_message: true }],
+    ["messages[0].content: continue_final_message goes on behind the content", { ...assistant({ content: null }), continue_final_message: true }],
+    ["messages[0].content: continue_final_message goes on behind the content", { ...assistant({ content: [] }), continue_final_message: true }],
+    ["messages[0].tool_calls: continue_final_message", { ...calling({}), continue_final_message: true }],
+    ["tool_choice: continue_final_message goes on with text", { ...assistant({ content: "a" }), tool_choice: "required", continue_final_message: true }],
+    ["continue_final_message: expected true or false", { messages: MESSAGES, continue_final_message: 1 }],
+    ["enable_thinking: this field is not supported", { messages: MESSAGES, enable_thinking: true }],
+  ])("refuse by name: %s", async (message, params) => {
+    const { chats } = await start();
+    const refused = chats.create(params as unknown as ChatParams & { stream?: false });
+    await expect(refused).rejects.toMatchObject({ code: "bad-request", message: expect.stringContaining(message) });
+  });
+});
