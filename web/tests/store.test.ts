@@ -1,58 +1,10 @@
-/** Shards and the store: what is kept, gone on with, checked and freed. */
+/** Shards and the store: what is kept, gone on with and checked. */
 
-import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { FileStore } from "../src/artifact/file_store";
-import type { Shard } from "../src/artifact/manifest";
-import { ShardSource } from "../src/artifact/shard_source";
 import { openStore } from "../src/artifact/store";
-import { claimModel, deleteModel, storedModels } from "../src/artifact/stored_models";
-import { FakeCaches } from "./fake_caches";
-import { FakeFileHandle, FakeFiles } from "./fake_files";
-import { FakeHost, FOLDER, ORIGIN } from "./fake_host";
-import { makeArtifact } from "./fixture";
-
-const artifact = await makeArtifact("the weights of a recital, in two shards");
-const { shards } = artifact.manifest;
-const [shard, other] = shards as [Shard, Shard];
-const content = artifact.files.get(shard.file) as Uint8Array<ArrayBuffer>;
-const part = `${shard.sha256}.part`;
-const HALF = 20;
-
-let files: FakeFiles;
-let caches: FakeCaches;
-let host: FakeHost;
-
-beforeEach(() => {
-  files = new FakeFiles();
-  caches = new FakeCaches();
-  host = new FakeHost(artifact.files);
-  vi.stubGlobal("navigator", files.navigator);
-  vi.stubGlobal("FileSystemFileHandle", FakeFileHandle);
-  vi.stubGlobal("caches", caches);
-  vi.stubGlobal("fetch", host.fetch);
-  vi.stubGlobal("location", { origin: ORIGIN });
-});
-afterEach(() => vi.unstubAllGlobals());
-
-/** Loads shards one after the other, as a tab does; gives their bytes and what came from where. */
-async function load({ which = [shard], refusal = null as string | null, signal = new AbortController().signal, makeRoom = async () => false } = {}) {
-  let counted = 0;
-  const source = new ShardSource(FOLDER, await openStore(), refusal, makeRoom, (count) => (counted += count));
-  const size = Math.max(...which.map(({ bytes }) => bytes)) + 1;
-  const loaded: number[][] = [];
-  for (const each of which) loaded.push([...new Uint8Array(await source.load(new ArrayBuffer(size), each, signal), 0, each.bytes)]);
-  return { loaded, counts: source.counts, counted, refusal: source.refusal };
-}
-
-async function breakOff(): Promise<void> {
-  host.breaks.set(shard.file, HALF);
-  await expect(load()).rejects.toMatchObject({ code: "network", message: expect.stringContaining(shard.file) });
-  host.breaks.clear();
-  host.asked = [];
-}
-
-const flip = (bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> => (bytes[3]! ^= 1, bytes);
-const whole = { loaded: [[...content]], counted: shard.bytes };
+import { ORIGIN } from "./fake_host";
+import { breakOff, caches, content, files, flip, HALF, host, load, other, part, shard, shards, whole } from "./shard_loads";
 
 describe("a shard", () => {
   test("is downloaded once, past the HTTP cache, into a file that is named by its hash", async () => {
@@ -250,88 +202,5 @@ describe("without private files", () => {
     vi.stubGlobal("caches", undefined);
     for (let i = 0; i < 2; i++) expect(await load()).toMatchObject({ ...whole, counts: { network: shard.bytes, stored: 0 } });
     expect(host.asked.map(({ cache }) => cache)).toEqual(["default", "default"]);
-  });
-});
-
-describe("stored models", () => {
-  const OTHER = "http://site.test/models/other/";
-  const changed = { ...artifact.manifest, name: "other", title: "Other", shards: [shard] };
-  const total_bytes = shard.bytes + other.bytes;
-
-  beforeEach(() => void vi.useFakeTimers({ toFake: ["Date"], now: 1000 }));
-  afterEach(() => void vi.useRealTimers());
-
-  test("are listed with what is there of them, the least recently used first", async () => {
-    await claimModel(FOLDER, artifact.manifest);
-    expect(await storedModels()).toEqual([]);
-    await load();
-    vi.setSystemTime(2000);
-    await claimModel(OTHER, changed);
-    const { name, title } = artifact.manifest;
-    const recital = { folder: FOLDER, name, title, bytes: shard.bytes, total_bytes, last_used: 1000 };
-    const second = { folder: OTHER, name: "other", title: "Other", bytes: shard.bytes, total_bytes: shard.bytes, last_used: 2000 };
-    expect(await storedModels()).toEqual([recital, second]);
-    vi.setSystemTime(3000);
-    await claimModel(FOLDER, artifact.manifest);
-    expect(await storedModels()).toEqual([second, { ...recital, last_used: 3000 }]);
-  });
-
-  test("count what an interrupted download has left, and no more", async () => {
-    await claimModel(FOLDER, artifact.manifest);
-    await breakOff();
-    expect(await storedModels()).toMatchObject([{ bytes: HALF, total_bytes }]);
-  });
-
-  test("lose, in a new version, the shards that it no longer has, and no others", async () => {
-    await claimModel(FOLDER, artifact.manifest);
-    await load({ which: shards });
-    const next = await makeArtifact("a new version of it, all of the same length");
-    const manifest = { ...artifact.manifest, shards: [shard, next.manifest.shards[1]!] };
-    host.files = new Map([...artifact.files, ...next.files]);
-    host.asked = [];
-    await claimModel(FOLDER, manifest);
-    expect([...files.files.keys()]).toEqual([shard.sha256]);
-    await load({ which: manifest.shards });
-    expect(host.names).toEqual([manifest.shards[1]!.file]);
-  });
-
-  test("are deleted, but for what another one has too", async () => {
-    await claimModel(FOLDER, artifact.manifest);
-    await claimModel(OTHER, changed);
-    await load({ which: shards });
-    await deleteModel(FOLDER);
-    expect([...files.files.keys()]).toEqual([shard.sha256]);
-    expect(await storedModels()).toMatchObject([{ folder: OTHER }]);
-    await deleteModel(OTHER);
-    expect([files.files.size, await storedModels()]).toEqual([0, []]);
-  });
-
-  test("lose with it what the page's service worker keeps of them, and nothing else that it keeps", async () => {
-    const kept = await caches.open("gemlet http://site.test/");
-    const page = "http://site.test/assets/index.js";
-    for (const url of [`${FOLDER}model.json`, `${OTHER}model.json`, page]) await kept.put(url, new Response("{}"));
-    await claimModel(FOLDER, artifact.manifest);
-    await deleteModel(FOLDER);
-    expect((await kept.keys()).map(({ url }) => url)).toEqual([`${OTHER}model.json`, page]);
-  });
-
-  test("keep files that a tab has open until a later call", async () => {
-    await claimModel(FOLDER, artifact.manifest);
-    await load();
-    files.open.set(shard.sha256, 1);
-    await deleteModel(FOLDER);
-    expect(files.files.has(shard.sha256)).toBe(true);
-    files.open.clear();
-    await deleteModel(FOLDER);
-    expect(files.files.size).toBe(0);
-  });
-
-  test("are listed and deleted in the Cache API as well", async () => {
-    vi.stubGlobal("FileSystemFileHandle", class {});
-    await claimModel(FOLDER, artifact.manifest);
-    await load();
-    expect(await storedModels()).toMatchObject([{ folder: FOLDER, bytes: shard.bytes }]);
-    await deleteModel(FOLDER);
-    expect(caches.caches.get("gemlet-shards")!.size).toBe(0);
   });
 });

@@ -151,7 +151,7 @@ export interface Backend {
   sample(request?: DrawRequest): Promise<Drawn>;
   /** Queues one decoded token; resolves with it. Several may be under way. */
   decode(request?: DrawRequest): Promise<Drawn>;
-  /** Bytes of a copy of what the caches hold of `tokens` tokens; infinite where there can be none, as with artifacts of WebAssembly that do not name their caches. */
+  /** Bytes of a copy of what the caches hold of `tokens` tokens; infinite where there can be none, as with older artifacts on WebAssembly. */
   cacheBytes(tokens: number): number;
   /** Queues a copy of what was written of `tokens` tokens. Null where there is no memory for it. */
   copyCaches(tokens: number): Promise<CacheCopy | null>;

@@ -6,7 +6,7 @@ export interface SlottedCache {
   slot_tile?: number;
 }
 
-/** Of a cache that has `bytes` bytes now, those at its front that hold what was written of `tokens` tokens; all where a ring has wrapped, or slots are not known. */
+/** Of a cache of `bytes` bytes, those at its front that hold what was written of `tokens` tokens; all where a ring has wrapped, or slots are not known. */
 export function usedBytes({ slot_bytes, slot_tile }: SlottedCache, bytes: number, tokens: number): number {
   if (slot_bytes === undefined) return bytes;
   return Math.min(bytes, Math.ceil(tokens / slot_tile!) * slot_tile! * slot_bytes);

@@ -91,8 +91,10 @@ export function checkContinuation({ messages, tool_choice = "auto", continue_fin
   if (!continue_final_message) return;
   const path = `messages[${messages.length - 1}]`;
   const last = messages.at(-1)!;
-  if (last.role !== "assistant") fail(`${path}.role`, `continue_final_message goes on with an assistant's message: expected "assistant", found ${show(last.role)}`);
-  if (last.tool_calls) fail(`${path}.tool_calls`, "continue_final_message: behind calls comes a tool's answer, not more text; send the message without the field");
+  if (last.role !== "assistant") {
+    fail(`${path}.role`, `continue_final_message goes on with an assistant's message: expected "assistant", found ${show(last.role)}`);
+  }
+  if (last.tool_calls) fail(`${path}.tool_calls`, "continue_final_message: behind calls comes a tool's answer; send it, or leave the calls out");
   if (last.content !== "" && !last.content?.length) {
     fail(`${path}.content`, `continue_final_message goes on behind the content: expected text, perhaps empty, or parts, found ${show(last.content)}`);
   }

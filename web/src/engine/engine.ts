@@ -51,15 +51,15 @@ export interface LoadOptions {
    */
   stepsInFlight?: number;
   /**
-   * Bytes for copies of conversations: the engine computes with one at a time, and puts what it holds aside, on the GPU or in the worker's memory, before another
-   * takes its place, so that going back to it need not read it anew. The least recently used go first; what is larger than all of it is not kept. Default
-   * 256 MiB; 0 keeps none.
+   * Bytes for copies of conversations: the engine computes with one at a time, and puts what it holds aside, on the GPU or in the worker's memory, before
+   * another takes its place, so that going back to it need not read it anew. The least recently used go first; what is larger than all of it is not kept.
+   * Default 256 MiB; 0 keeps none.
    */
   conversationMemory?: number;
   /**
-   * Where the engine computes. "worker", the default: in a worker of its own. "shared-worker": in one that all tabs of the site share which load the same folder with the
-   * same options; it ends when the last of them has unloaded or is gone. "page": in the page's own thread, which stands still while the processor computes. In these
-   * two WebAssembly has one thread, the browser keeps weights in its Cache API, and per-layer embeddings cannot lie in "storage".
+   * Where the engine computes. "worker", the default: in a worker of its own. "shared-worker": in one that all tabs of the site share which load the same
+   * folder with the same options; it ends when the last of them has unloaded or is gone. "page": in the page's own thread, which stands still while the
+   * processor computes. In these two WebAssembly has one thread, the browser keeps weights in its Cache API, and per-layer embeddings cannot lie in "storage".
    */
   host?: HostRequest;
   /** Told how the loading goes on; also of what is loaded later, when another backend takes over. */
@@ -113,7 +113,8 @@ export class Engine {
   static async load(folder: string, options: LoadOptions = {}): Promise<Engine> {
     const { host: place = "worker", backend = "auto", perLayerEmbeddings = "auto", tuning = "auto", activations = null, threads = null } = options;
     const { stepsInFlight = STEPS_IN_FLIGHT, conversationMemory = CONVERSATION_MEMORY, onProgress, onBackend, onStorageFull, signal } = options;
-    const asked = { folder: addressOf(folder), backend, perLayerEmbeddings, tuning, activations, threads, stepsInFlight, conversationMemory, asksForRoom: onStorageFull !== undefined };
+    const settings = { backend, perLayerEmbeddings, tuning, activations, threads, stepsInFlight, conversationMemory };
+    const asked = { folder: addressOf(folder), ...settings, asksForRoom: onStorageFull !== undefined };
     let engine: Engine | undefined;
     const host = await openHost(place, JSON.stringify(asked), (error) => rpc.fail(error));
     const rpc = new RpcClient(host.endpoint, (notice) => {

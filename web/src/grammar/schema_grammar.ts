@@ -7,48 +7,13 @@
  * quotation marks, backslashes and line ends in strings that have a largest length.
  */
 
-import { fail, isInteger, isObject } from "../engine/check_fields";
+import { fail, isObject } from "../engine/check_fields";
+import { BASE, FORMATS, MOST_CLASSES, PLAIN } from "./json_rules";
 import { integerRange, numberRange } from "./number_range";
-
-type Schema = Record<string, unknown>;
-
-/** A character of a string that stands for itself. As a class of the string's own rule its masks cost nothing, as a rule 0.2 s each of 262144 tokens. */
-const PLAIN = String.raw`[^"\\\x00-\x1f]`;
-/** Up to here a string of bounded length is classes one by one, each of which takes 0.07 s to compile; longer ones have masks that are slow instead. */
-const MOST_CLASSES = 48;
-
-const BASE = String.raw`
-ws ::= [ \n\t]{0,20}
-hex ::= [0-9a-fA-F]
-escape ::= "\\" (["\\/bfnrt] | "u" ([0-9a-cefA-CEF] hex hex hex | [dD] [0-7] hex hex))
-char ::= ${PLAIN}
-string ::= "\"" ${PLAIN}* (escape ${PLAIN}*)* "\""
-integer ::= "0" | "-"? [1-9] [0-9]{0,14}
-number ::= "-"? ("0" | [1-9] [0-9]{0,14}) ("." [0-9]{1,15})? ([eE] [+-]? [0-9]{1,2})?
-boolean ::= "true" | "false"
-null ::= "null"
-object ::= "{" ws (string ws ":" ws value (ws "," ws string ws ":" ws value)* ws)? "}"
-array ::= "[" ws (value (ws "," ws value)* ws)? "]"
-value ::= object | array | string | number | boolean | null
-date ::= [0-9]{4} "-" (("0" [13578] | "1" [02]) "-" ("0" [1-9] | [12] [0-9] | "3" [01]) | ("0" [469] | "11") "-" ("0" [1-9] | [12] [0-9] | "30") | "02-" ("0" [1-9] | "1" [0-9] | "2" [0-8]))
-time ::= ([01] [0-9] | "2" [0-3]) ":" [0-5] [0-9] ":" [0-5] [0-9] ("." [0-9]{1,9})? ("Z" | [+-] ([01] [0-9] | "2" [0-3]) ":" [0-5] [0-9])
-uuid ::= hex{8} "-" hex{4} "-" hex{4} "-" hex{4} "-" hex{12}
-`;
-const FORMATS: Record<string, string> = { date: "date", time: "time", "date-time": 'date "T" time', uuid: "uuid" };
+import { counts, inferredTypes, KEYWORDS, list, type Schema, typeOf, wholeBounds } from "./schema_keywords";
 
 /** What says nothing about a value. */
 const NOTES = ["title", "description", "default", "examples", "deprecated", "readOnly", "writeOnly", "$comment", "$schema", "$id", "$defs", "definitions"];
-/** What each type's rule looks at. */
-const KEYWORDS: Record<string, readonly string[]> = {
-  string: ["minLength", "maxLength", "format"],
-  integer: ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"],
-  number: ["minimum", "maximum"],
-  boolean: [],
-  null: [],
-  object: ["properties", "required", "additionalProperties", "minProperties", "maxProperties"],
-  array: ["items", "prefixItems", "minItems", "maxItems"],
-};
-
 /** The grammar of JSON text that `schema` allows. `path`: its name in errors. Throws GemletError "bad-request" that names what is wrong or not enforced. */
 export function schemaGrammar(schema: unknown, path: string): string {
   return new SchemaGrammar(schema, path).text();
@@ -206,59 +171,17 @@ class SchemaGrammar {
   }
 }
 
-/** The types that a schema without `type` tells of by their keywords; none: any value fits. */
-function inferredTypes(schema: Schema): string[] {
-  return ["object", "array", "string"].filter((type) => KEYWORDS[type]!.some((keyword) => schema[keyword] !== undefined));
-}
-
-function wholeBounds(schema: Schema, path: string): { minimum?: number; maximum?: number } {
-  const bounds: { minimum?: number; maximum?: number } = {};
-  const take = (keyword: string, bound: "minimum" | "maximum", step: (value: number) => number): void => {
-    const value = schema[keyword];
-    if (value === undefined) return;
-    if (typeof value !== "number" || !Number.isFinite(value)) return fail(`${path}.${keyword}`, `expected a number, found ${JSON.stringify(value)}`);
-    bounds[bound] = bound === "minimum" ? Math.max(bounds[bound] ?? -Infinity, step(value)) : Math.min(bounds[bound] ?? Infinity, step(value));
-  };
-  take("minimum", "minimum", (value) => value);
-  take("maximum", "maximum", (value) => value);
-  // Whole numbers alone have a next one.
-  take("exclusiveMinimum", "minimum", (value) => Math.floor(value) + 1);
-  take("exclusiveMaximum", "maximum", (value) => Math.ceil(value) - 1);
-  return bounds;
-}
-
 function within(range: string | null, path: string): string {
   return range ?? fail(path, "no whole number of 15 digits is within these bounds");
-}
-
-/** Two keywords that bound a count: [0, Infinity] where they are not there. */
-function counts(schema: Schema, least: string, most: string, path: string): [number, number] {
-  const bound = (keyword: string, absent: number): number => {
-    const value = schema[keyword];
-    if (value === undefined) return absent;
-    return isInteger(value) && value >= 0 ? value : fail(`${path}.${keyword}`, `expected an integer of at least 0, found ${JSON.stringify(value)}`);
-  };
-  const [low, high] = [bound(least, 0), bound(most, Infinity)];
-  return low <= high ? [low, high] : fail(`${path}.${least}`, `${low} is more than ${most}, ${high}`);
 }
 
 function repeated(least: number, most: number): string {
   return most === Infinity ? (least === 0 ? "*" : `{${least},}`) : `{${least},${most}}`;
 }
 
-function list(value: unknown, path: string, least = 1): unknown[] {
-  return Array.isArray(value) && value.length >= least ? value : fail(path, `expected a list${least > 0 ? ", not empty" : ""}, found ${JSON.stringify(value)}`);
-}
-
 /** The value's JSON text as a string of the grammar, whose escapes are JSON's own. */
 function literal(value: unknown): string {
   return JSON.stringify(JSON.stringify(value));
-}
-
-function typeOf(value: unknown): string {
-  if (value === null) return "null";
-  if (Array.isArray(value)) return "array";
-  return isInteger(value) ? "integer" : typeof value;
 }
 
 function union(expressions: string[]): string {
