@@ -30,7 +30,8 @@ def test_in_the_pages_own_thread_and_in_a_shared_worker_the_answers_are_the_same
     engine = tab()
     answers = {}
     for host in ("worker", "page", "shared-worker"):
-        for backend in ("webgpu", "wasm"):
+        # The GPU's pipelines take their time, so that its answers are compared between the two hosts that other tests do not have.
+        for backend in ("wasm",) if host == "worker" else ("webgpu", "wasm"):
             info = engine.load(MODEL, backend=backend, host=host)
             assert len(engine.page.workers) == (info["backend"]["threads"] or 1 if host == "worker" else 0)
             answers[host, backend] = engine.tokens(PROMPT, 12)
@@ -41,8 +42,8 @@ def test_in_the_pages_own_thread_and_in_a_shared_worker_the_answers_are_the_same
         # Between two steps the thread hears what else there is.
         pieces = engine.stream(prompt=PROMPT, max_tokens=1000, temperature=0, ignore_eos=True, abort_after=3)
         assert pieces[-1]["choices"][0]["aborted"]
-    for backend in ("webgpu", "wasm"):
-        assert answers["page", backend] == answers["worker", backend] == answers["shared-worker", backend]
+    assert answers["page", "wasm"] == answers["shared-worker", "wasm"] == answers["worker", "wasm"]
+    assert answers["page", "webgpu"] == answers["shared-worker", "webgpu"]
     assert engine.failure(f"engine.constructor.load('models/{MODEL}/', {{ host: 'server' }})")["message"].startswith("host: expected")
 
 

@@ -101,41 +101,44 @@ def test_an_answer_may_go_on_behind_a_full_context(engine):
     assert len(answer(engine, [2] * (context + 9), 3, overflow="shift")[0]) == 3
 
 
+def turns_of(engine, others_between: bool) -> list:
+    """Second turns of two conversations, of which one has lost what its rings held first: tokens, and logarithms of probabilities for each. With others before
+    each of them, or behind the first turn at once."""
+    begun = [FIRST, LONG]
+    if others_between:
+        firsts = [answer(engine, prompt)[0] for prompt in begun]
+    found = []
+    for number, prompt in enumerate(begun):
+        first = firsts[number] if others_between else answer(engine, prompt)[0]
+        if others_between:
+            answer(engine, OTHER)
+        turn = [*prompt, *first, 5, 6, 7]
+        answered = engine.complete(prompt=turn, max_tokens=12, temperature=0, ignore_eos=True, return_token_ids=True, logprobs=20)
+        assert answered["usage"]["prompt_tokens_details"]["cached_tokens"] in (len(turn) - 4, len(turn) - 3)
+        found.append((answered["choices"][0]["token_ids"], answered["choices"][0]["logprobs"]))
+    return found
+
+
 def test_a_conversation_goes_on_after_others_as_in_an_engine_that_never_switched(engine):
-    """One of the two has lost what its rings held first."""
-    first, _ = answer(engine, FIRST)
-    long, _ = answer(engine, LONG)
-    turns = {prompt: [*prompt, *tokens, 5, 6, 7] for prompt, tokens in ((tuple(FIRST), first), (tuple(LONG), long))}
-    found = {}
-    for prompt in turns:
-        answer(engine, OTHER)
-        found[prompt], cached = answer(engine, turns[prompt])
-        assert cached in (len(turns[prompt]) - 4, len(turns[prompt]) - 3)
-    for prompt, turn in turns.items():
-        assert found[prompt] == fresh(engine, turn)
+    switched = turns_of(engine, others_between=True)
+    engine.load(MODEL, backend=engine.backend, conversationMemory=0)
+    assert switched == turns_of(engine, others_between=False)
 
 
-def test_logits_are_those_of_an_engine_that_never_switched(engine):
-    """Of the token behind a conversation that was put aside and brought back: they follow from all that its copy held."""
-    request = dict(temperature=0, max_tokens=1, logprobs=20)
-    turn = [*FIRST, 5, 6]
-    answer(engine, FIRST)
-    answer(engine, LONG)
-    switched = engine.complete(prompt=turn, **request)["choices"][0]["logprobs"]
-    engine.load(MODEL, backend=engine.backend)
-    answer(engine, FIRST)
-    assert switched == engine.complete(prompt=turn, **request)["choices"][0]["logprobs"]
+PROMPTS = [[2, *(start + 7 * i % 240 for i in range(99))] for start in range(3, 9)]
 
 
-@pytest.mark.parametrize("budget", [0, 150_000])
-def test_the_copies_of_conversations_keep_to_their_budget(wasm_engine, budget):
+def test_the_copies_of_conversations_keep_to_their_budget(wasm_engine):
     """One of 100 tokens and an answer takes 128 slots of 512 bytes, so that two have room."""
+    room = 2 * 128 * 512
     hook_workers(wasm_engine.page, COUNT_COPIES)
-    wasm_engine.load(MODEL, backend="webgpu", conversationMemory=budget)
-    prompts = [[2, *(start + 7 * i % 240 for i in range(99))] for start in range(3, 9)]
-    for prompt in prompts:
+    wasm_engine.load(MODEL, backend="webgpu", conversationMemory=room + 1000)
+    for prompt in PROMPTS:
         answer(wasm_engine, prompt)
-    room = 2 * 128 * 512 if budget else 0
     assert wasm_engine.page.workers[-1].evaluate("copies") == {"bytes": room, "most": room}
-    cached = [answer(wasm_engine, prompt)[1] for prompt in (prompts[-2], prompts[0])]
-    assert cached == ([99, 1] if budget else [1, 1])
+    assert [answer(wasm_engine, prompt)[1] for prompt in (PROMPTS[-2], PROMPTS[0])] == [99, 1]
+
+
+def test_without_memory_for_them_no_conversation_is_kept(wasm_engine):
+    wasm_engine.load(MODEL, backend="wasm", conversationMemory=0)
+    assert [answer(wasm_engine, PROMPTS[i])[1] for i in (0, 1, 0)] == [0, 1, 1]
