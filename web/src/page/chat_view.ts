@@ -1,153 +1,237 @@
 /** `<gemlet-chat-view>`: a conversation with a chat model. */
 
-import { css, html, LitElement, nothing } from "lit";
+import { html, LitElement, nothing } from "lit";
 import { customElement, property, query, state } from "lit/decorators.js";
-import { unsafeHTML } from "lit/directives/unsafe-html.js";
+import { keyed } from "lit/directives/keyed.js";
 import type { Engine } from "../engine/engine";
-import { StatusEvent } from "./events";
+import type { AssistantMessage, ChatMessage } from "../engine/openai";
+import { NO_ANSWER, textOf, withDelta } from "./answer_message";
+import { chatStyles } from "./chat_styles";
+import { MessagesEvent, StatusEvent } from "./events";
+import { formatCount } from "./format";
 import { Generation } from "./generation";
-import { renderMarkdown } from "./markdown";
+import { KeepAtEnd } from "./keep_at_end";
+import { type SaveEvent } from "./message_editor"; // also defines the element
+import "./message_view";
 import type { SamplingValues } from "./sampling_settings";
-import { controls, markdownStyles } from "./styles";
+import { type Shown, shownMessages } from "./shown_messages";
+import { controls } from "./styles";
 
-interface Message {
-  role: "user" | "assistant";
-  content: string;
-}
+const LABELS = { system: "Instructions", developer: "Instructions", user: "Your message", assistant: "Earlier reply", tool: "Tool answer" };
 
 @customElement("gemlet-chat-view")
 export class ChatView extends LitElement {
-  static override styles = [
-    controls,
-    markdownStyles,
-    css`
-      :host {
-        display: flex;
-        flex-direction: column;
-        min-height: 0;
-        flex: 1;
-        gap: 1rem;
-      }
-      .messages {
-        flex: 1;
-        min-height: 12rem;
-        overflow-y: auto;
-        display: flex;
-        flex-direction: column;
-        gap: 1.1rem;
-        padding: 0.2rem;
-      }
-      .user {
-        align-self: flex-end;
-        max-width: 85%;
-        padding: 0.6rem 1rem;
-        border-radius: var(--radius) var(--radius) 4px var(--radius);
-        background: var(--accent-soft);
-        white-space: pre-wrap;
-        overflow-wrap: anywhere;
-      }
-      .empty {
-        margin: auto;
-        text-align: center;
-      }
-      .composer {
-        display: flex;
-        gap: 0.6rem;
-        align-items: flex-end;
-        padding: 0.6rem;
-      }
-      .composer:focus-within {
-        border-color: var(--accent);
-      }
-      textarea {
-        field-sizing: content;
-        max-height: 30vh;
-        border: 0;
-        background: none;
-        outline: none;
-      }
-    `,
-  ];
+  static override styles = [controls, chatStyles];
 
   @property({ attribute: false }) engine!: Engine;
   @property({ attribute: false }) sampling: () => SamplingValues = () => ({});
-  @state() private messages: Message[] = [];
+  /** Whether conversations are chosen, and begun, elsewhere in the page. */
+  @property({ type: Boolean }) listed = false;
   @state() private draft = "";
-  @query("textarea") private box!: HTMLTextAreaElement;
+  @state() private shown: Shown[] = [];
+  /** What is being written; undefined while nothing is. */
+  @state() private answer: AssistantMessage | undefined;
+  /** The place of the message that is being changed. */
+  @state() private edited: number | undefined;
+  /** Tokens of the last request and its answer. */
+  @state() private tokens: number | undefined;
+  @query(".composer textarea") private box!: HTMLTextAreaElement;
   @query(".messages") private list!: HTMLElement;
+  private kept: ChatMessage[] = [];
+  /** Counts the conversations. */
+  private opened = 0;
+  /** Answers that the model ended itself, so that there is nothing to go on with. */
+  private readonly whole = new WeakSet<ChatMessage>();
   private readonly generation = new Generation(this, (status, error) => this.dispatchEvent(new StatusEvent(status, error)));
+  private readonly end = new KeepAtEnd(this, () => this.list);
+
+  /** The conversation. Another list than the one of the last "gemlet-messages" is another conversation: it ends the answer that is under way in this one. */
+  @property({ attribute: false })
+  get messages(): ChatMessage[] {
+    return this.kept;
+  }
+
+  set messages(messages: ChatMessage[]) {
+    if (messages === this.kept) return;
+    this.generation.abandon();
+    this.keep(messages);
+    this.answer = undefined;
+    this.edited = undefined;
+    this.tokens = undefined;
+    this.opened += 1;
+    this.end.go();
+  }
 
   override firstUpdated(): void {
     if (this.autofocus) this.box.focus();
   }
 
-  override updated(): void {
-    if (this.generation.running) this.list.scrollTop = this.list.scrollHeight;
-  }
-
   override render() {
-    const { running, text } = this.generation;
+    const { draft, shown, listed } = this;
+    const { running } = this.generation;
+    const empty = !running && shown.every(({ message }) => isInstruction(message));
     return html`
-      <div class="messages">
-        ${this.messages.length === 0 ? html`<p class="empty muted">Ask something. What you write stays on this machine.</p>` : nothing}
-        ${this.messages.map((message, index) => this.renderMessage(message, index === this.messages.length - 1))}
-        ${running ? renderAnswer(text, "Answer", true) : nothing}
+      <div class="messages" role="region" aria-label="Conversation" tabindex="0" @scroll=${this.end.onScroll}>
+        <div class="content">
+          ${keyed(this.opened, html`<div class="log" role="log" aria-label="Messages">${shown.map((each, place) => this.renderShown(each, place))}</div>`)}
+          ${this.answer ? html`<gemlet-message running label="Answer" .message=${this.answer}></gemlet-message>` : nothing}
+          ${empty ? html`<p class="empty muted">Ask something. What you write stays on this machine.</p>` : nothing}
+        </div>
       </div>
+      ${this.tokens === undefined ? nothing : renderContext(this.tokens, this.engine.info.context)}
       <div class="card composer">
         <textarea
           rows="1"
           aria-label="Prompt"
           placeholder="Message"
-          .value=${this.draft}
+          .value=${draft}
           @input=${() => (this.draft = this.box.value)}
           @keydown=${this.onKey}
         ></textarea>
-        <button ?disabled=${running || this.messages.length === 0} @click=${this.clear}>New&nbsp;chat</button>
-        ${running
-          ? html`<button @click=${() => this.generation.stop()}>Stop</button>`
-          : html`<button class="primary" ?disabled=${this.draft.trim() === ""} @click=${this.send}>Send</button>`}
+        ${listed ? nothing : html`<button ?disabled=${running || empty} @click=${this.clear}>New&nbsp;chat</button>`}
+        <button class=${running ? "" : "primary"} ?disabled=${!running && draft.trim() === ""} @click=${running ? this.stop : this.send}>
+          ${running ? "Stop" : "Send"}
+        </button>
       </div>
     `;
   }
 
-  private renderMessage({ role, content }: Message, newest: boolean) {
-    if (role === "user") return html`<div class="user">${content}</div>`;
-    return renderAnswer(content, newest ? "Answer" : "Earlier reply", false);
+  private renderShown({ message, index, answers }: Shown, place: number) {
+    if (this.edited === index) {
+      const save = ({ text }: SaveEvent): void => void this.saveEdited(index, text);
+      return html`<gemlet-message-editor .text=${textOf(message.content)} @gemlet-save=${save} @gemlet-cancel=${this.cancelEdit}></gemlet-message-editor>`;
+    }
+    const newest = place === this.shown.length - 1 && !this.generation.running;
+    return html`
+      <gemlet-message
+        label=${newest && message.role === "assistant" ? "Answer" : LABELS[message.role]}
+        ?newest=${newest}
+        .message=${message}
+        .answers=${answers}
+      >
+        ${this.renderActions(message, index, newest)}
+      </gemlet-message>
+    `;
+  }
+
+  private renderActions(message: ChatMessage, index: number, newest: boolean) {
+    const { kept } = this;
+    const idle = !this.generation.running;
+    const isAnswer = message.role === "assistant";
+    const text = textOf(message.content);
+    const last = newest && kept.at(-1);
+    const continues = last && isAnswer && last === message && text !== "" && !message.tool_calls && !this.whole.has(message);
+    return html`
+      ${isAnswer && text !== "" ? html`<gemlet-copy slot="actions" label="Copy answer" .text=${text}></gemlet-copy>` : nothing}
+      ${idle && message.role === "user" ? action("Edit", "Edit message", () => (this.edited = index), `edit-${index}`) : nothing}
+      ${last && last.role === "assistant" ? action("Regenerate", "Regenerate answer", () => this.again(kept.slice(0, -1))) : nothing}
+      ${last && last.role !== "assistant" && !isInstruction(last) ? action("Get an answer", "Get an answer", () => this.again(kept)) : nothing}
+      ${continues ? action("Continue", "Continue answer", () => this.again(kept.slice(0, -1), message)) : nothing}
+    `;
   }
 
   private async send(): Promise<void> {
-    const { engine } = this;
-    const messages: Message[] = [...this.messages, { role: "user", content: this.draft }];
-    this.messages = messages;
+    const text = this.draft;
     this.draft = "";
-    const settings = { ...this.sampling(), stream: true as const, return_token_ids: true, stream_options: { include_usage: true } };
-    const content = await this.generation.run((signal) => engine.chat.completions.create({ messages, ...settings, signal }));
-    if (content !== "") {
-      this.messages = [...messages, { role: "assistant", content }];
-    } else {
-      // Nothing came: the question goes back to where it can be changed and sent again.
-      this.draft = messages.at(-1)!.content;
-      this.messages = messages.slice(0, -1);
-    }
+    const came = await this.write([...this.kept, { role: "user", content: text }]);
+    // Nothing came: the question goes back to where it can be changed and sent again.
+    if (!came && this.draft === "") this.draft = text;
+  }
+
+  private again(messages: ChatMessage[], begun?: AssistantMessage): void {
+    this.list.focus({ preventScroll: true }); // the button goes
+    void this.write(messages, begun);
+  }
+
+  private async saveEdited(index: number, text: string): Promise<void> {
+    this.list.focus({ preventScroll: true });
+    const came = await this.write([...this.kept.slice(0, index), { role: "user", content: text }]);
+    if (!came && this.draft === "") this.draft = text;
+  }
+
+  private async cancelEdit(): Promise<void> {
+    const { edited } = this;
+    this.edited = undefined;
+    await this.updateComplete;
+    this.renderRoot.querySelector<HTMLElement>(`#edit-${edited}`)!.focus();
+  }
+
+  /**
+   * Lets the model answer these messages, or go on with an answer that it has begun. Resolves with whether anything came; if not, the conversation is
+   * what it was before.
+   */
+  private async write(messages: ChatMessage[], begun?: AssistantMessage): Promise<boolean> {
+    const { engine, kept: before } = this;
+    const continued = begun && { ...begun, content: textOf(begun.content) };
+    const start = continued ?? NO_ANSWER;
+    const request = {
+      ...this.sampling(),
+      ...(continued ? { messages: [...messages, continued], continue_final_message: true } : { messages }),
+      stream: true as const,
+      return_token_ids: true,
+      stream_options: { include_usage: true },
+    };
+    this.change(messages);
+    this.answer = start;
+    this.edited = undefined;
+    this.end.go();
+    const ending = await this.generation.run(
+      (signal) => engine.chat.completions.create({ ...request, signal }),
+      ({ delta }) => (this.answer = withDelta(this.answer!, delta)),
+    );
+    if (!ending) return true; // it belongs to a conversation that is not shown any more
+    const answer = this.answer!;
+    const came = answer !== start;
+    const last = came ? answer : begun;
+    if (last && (ending.finish === "stop" || ending.finish === "tool_calls")) this.whole.add(last);
+    this.answer = undefined;
+    this.tokens = ending.usage?.total_tokens ?? this.tokens;
+    this.change(came ? [...messages, answer] : before);
+    return came;
+  }
+
+  private stop(): void {
+    this.generation.stop();
   }
 
   private clear(): void {
-    this.messages = [];
+    this.messages = this.kept.filter(isInstruction);
+    this.change(this.kept);
     this.box.focus();
   }
 
+  private change(messages: ChatMessage[]): void {
+    this.keep(messages);
+    this.dispatchEvent(new MessagesEvent(messages));
+  }
+
+  private keep(messages: ChatMessage[]): void {
+    this.kept = messages;
+    this.shown = shownMessages(messages);
+  }
+
   private onKey(event: KeyboardEvent): void {
-    if (event.key === "Escape") this.generation.stop();
+    if (event.key === "Escape") this.stop();
     if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
     event.preventDefault();
     if (!this.generation.running && this.draft.trim() !== "") void this.send();
   }
 }
 
-function renderAnswer(text: string, label: string, running: boolean) {
+function isInstruction({ role }: ChatMessage): boolean {
+  return role === "system" || role === "developer";
+}
+
+function action(text: string, label: string, act: () => void, id?: string) {
+  return html`<button slot="actions" class="small" id=${id ?? nothing} aria-label=${label} @click=${act}>${text}</button>`;
+}
+
+function renderContext(tokens: number, context: number) {
   return html`
-    <div role="region" aria-label=${label} aria-busy=${running} class="answer markdown ${running && text === "" ? "caret" : ""}">
-      ${unsafeHTML(renderMarkdown(text))}
-    </div>
+    <label class="context muted">
+      Context
+      <meter min="0" max=${context} high=${context * 0.8} optimum="0" .value=${tokens}></meter>
+      ${formatCount(tokens)} of ${formatCount(context)} tokens
+    </label>
   `;
 }

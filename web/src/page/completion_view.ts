@@ -37,6 +37,7 @@ export class CompletionView extends LitElement {
         border-top: 1px dashed var(--line);
         font-size: 1.05rem;
         white-space: pre-wrap;
+        overflow-wrap: anywhere;
         min-height: 3rem;
         max-height: 45vh;
         overflow-y: auto;
@@ -56,6 +57,7 @@ export class CompletionView extends LitElement {
   @property({ attribute: false }) engine!: Engine;
   @property({ attribute: false }) sampling: () => SamplingValues = () => ({});
   @state() private prompt = "";
+  @state() private text = "";
   @query("textarea") private box!: HTMLTextAreaElement;
   private readonly generation = new Generation(this, (status, error) => this.dispatchEvent(new StatusEvent(status, error)));
 
@@ -64,13 +66,14 @@ export class CompletionView extends LitElement {
   }
 
   override render() {
-    const { running, text } = this.generation;
+    const { prompt, text } = this;
+    const { running } = this.generation;
     return html`
       <div class="card">
         <textarea
           aria-label="Prompt"
           placeholder="Begin a text; the model goes on from there."
-          .value=${this.prompt}
+          .value=${prompt}
           ?readonly=${running}
           @input=${() => (this.prompt = this.box.value)}
           @keydown=${this.onKey}
@@ -81,7 +84,7 @@ export class CompletionView extends LitElement {
         <div class="row bar">
           ${running
             ? html`<button @click=${() => this.generation.stop()}>Stop</button>`
-            : html`<button class="primary" ?disabled=${this.prompt === ""} @click=${this.generate}>Generate</button>`}
+            : html`<button class="primary" ?disabled=${prompt === ""} @click=${this.generate}>Generate</button>`}
           ${!running && text ? html`<button @click=${this.keep}>Keep and go on</button>` : nothing}
           <span class="hint muted">${running ? "Esc stops" : "Ctrl + Enter generates"}</span>
         </div>
@@ -92,12 +95,16 @@ export class CompletionView extends LitElement {
   private async generate(): Promise<void> {
     const { engine, prompt } = this;
     const settings = { ...this.sampling(), stream: true as const, return_token_ids: true, stream_options: { include_usage: true } };
-    await this.generation.run((signal) => engine.completions.create({ prompt, ...settings, signal }));
+    this.text = "";
+    await this.generation.run(
+      (signal) => engine.completions.create({ prompt, ...settings, signal }),
+      ({ text }) => (this.text += text),
+    );
   }
 
   /** Makes the answer part of the text, and goes on behind it. */
   private async keep(): Promise<void> {
-    this.prompt += this.generation.text;
+    this.prompt += this.text;
     await this.generate();
   }
 

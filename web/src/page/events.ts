@@ -1,4 +1,8 @@
-/** What views tell the page: a line on what goes on, and an error where one ended an answer. */
+/** What views tell the page. */
+
+import type { ChatMessage } from "../engine/openai";
+
+/** A line on what goes on, and an error where one ended an answer. */
 export class StatusEvent extends Event {
   static readonly type = "gemlet-status";
 
@@ -7,5 +11,15 @@ export class StatusEvent extends Event {
     readonly error?: Error,
   ) {
     super(StatusEvent.type, { bubbles: true, composed: true });
+  }
+}
+
+/** The conversation has changed by what a person or the model did. */
+export class MessagesEvent extends Event {
+  static readonly type = "gemlet-messages";
+
+  /** `messages`: all that there are now. An answer under way is not among them before it has ended. */
+  constructor(readonly messages: ChatMessage[]) {
+    super(MessagesEvent.type, { bubbles: true, composed: true });
   }
 }

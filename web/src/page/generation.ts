@@ -1,4 +1,4 @@
-/** Runs one streamed answer for a view: its text as it grows, its speed, and how to stop it. */
+/** Runs one streamed answer for a view: its speed, how it ended, and how to stop it. */
 
 import type { ReactiveController, ReactiveControllerHost } from "lit";
 import type { ChatCompletionChunk, CompletionChunk, Usage } from "../engine/openai";
@@ -6,10 +6,15 @@ import { formatSpeed } from "./format";
 
 type Chunk = ChatCompletionChunk | CompletionChunk;
 
+export interface Ending {
+  /** The finish_reason, or "abort"; "" where an error ended the answer. */
+  finish: string;
+  usage: Usage | undefined;
+}
+
 export class Generation implements ReactiveController {
-  running = false;
-  text = "";
-  private aborter = new AbortController();
+  /** Stops the answer under way; undefined where there is none. */
+  private aborter: AbortController | undefined;
 
   constructor(
     private readonly host: ReactiveControllerHost,
@@ -19,43 +24,65 @@ export class Generation implements ReactiveController {
     host.addController(this);
   }
 
+  get running(): boolean {
+    return this.aborter !== undefined;
+  }
+
   hostDisconnected(): void {
-    this.stop();
+    this.abandon();
   }
 
+  /** Ends the answer with what there is of it. */
   stop(): void {
-    this.aborter.abort();
+    this.aborter?.abort();
   }
 
-  /** Resolves with the whole text when the answer has ended, however it did. */
-  async run(create: (signal: AbortSignal) => Promise<AsyncIterable<Chunk>>): Promise<string> {
-    this.aborter = new AbortController();
-    this.running = true;
-    this.text = "";
+  /** Ends the answer, of which nothing more is given out. */
+  abandon(): void {
+    if (!this.aborter) return;
+    this.aborter.abort();
+    this.aborter = undefined;
+    this.report("Stopped");
+    this.host.requestUpdate();
+  }
+
+  /** Gives each piece of the answer to `take`. Resolves with the answer's end, also by an error; with undefined where it was abandoned. */
+  async run<C extends Chunk>(
+    create: (signal: AbortSignal) => Promise<AsyncIterable<C>>,
+    take: (choice: C["choices"][number]) => void,
+  ): Promise<Ending | undefined> {
+    const aborter = (this.aborter = new AbortController());
+    const isCurrent = (): boolean => this.aborter === aborter;
+    let ending: Ending = { finish: "", usage: undefined };
     this.report("Reading the prompt…");
     this.host.requestUpdate();
     try {
-      await this.read(await create(this.aborter.signal));
+      ending = await this.read(await create(aborter.signal), isCurrent, take);
     } catch (error) {
-      this.report("The answer broke off", error as Error);
+      if (isCurrent()) this.report("The answer broke off", error as Error);
     }
-    this.running = false;
+    if (!isCurrent()) return undefined;
+    this.aborter = undefined;
     this.host.requestUpdate();
-    return this.text;
+    return ending;
   }
 
-  private async read(stream: AsyncIterable<Chunk>): Promise<void> {
+  private async read<C extends Chunk>(
+    stream: AsyncIterable<C>,
+    isCurrent: () => boolean,
+    take: (choice: C["choices"][number]) => void,
+  ): Promise<Ending> {
     const started = performance.now();
+    const ending: Ending = { finish: "", usage: undefined };
     let firstAt = 0;
     let tokens = 0;
-    let finish = "";
-    let usage: Usage | undefined;
     for await (const chunk of stream) {
-      usage = chunk.usage ?? usage;
-      const choice = chunk.choices[0];
+      if (!isCurrent()) break;
+      ending.usage = chunk.usage ?? ending.usage;
+      const choice: C["choices"][number] | undefined = chunk.choices[0];
       if (!choice) continue;
-      finish = choice.aborted ? "abort" : (choice.finish_reason ?? finish);
-      this.text += "delta" in choice ? (choice.delta.content ?? "") : choice.text;
+      ending.finish = choice.aborted ? "abort" : (choice.finish_reason ?? ending.finish);
+      take(choice);
       if (choice.token_ids?.length) {
         firstAt ||= performance.now();
         tokens += choice.token_ids.length;
@@ -64,7 +91,8 @@ export class Generation implements ReactiveController {
       }
       this.host.requestUpdate();
     }
-    if (usage) this.report(`${ENDINGS[finish] ?? "Done"}: ${speedOf(usage)}`);
+    if (isCurrent() && ending.usage) this.report(`${ENDINGS[ending.finish] ?? "Done"}: ${speedOf(ending.usage)}`);
+    return ending;
   }
 }
 

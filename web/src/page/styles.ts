@@ -34,6 +34,12 @@ export const controls = css`
   button.primary:hover:not(:disabled) {
     filter: brightness(1.08);
   }
+  button.small {
+    padding: 0.15rem 0.6rem;
+    border-radius: 8px;
+    font-size: 0.82rem;
+    line-height: 1.5;
+  }
   button:disabled {
     opacity: 0.45;
     cursor: default;
@@ -72,14 +78,19 @@ export const controls = css`
   .muted {
     color: var(--muted);
   }
+  .unseen {
+    position: absolute;
+    width: 1px;
+    height: 1px;
+    overflow: hidden;
+    clip-path: inset(50%);
+    white-space: nowrap;
+  }
   .row {
     display: flex;
     gap: 0.6rem;
     align-items: center;
     flex-wrap: wrap;
-  }
-  .answer {
-    overflow-wrap: anywhere;
   }
   .caret::after {
     content: "";
@@ -132,14 +143,28 @@ export const markdownStyles = css`
     border-radius: 5px;
   }
   .markdown pre {
+    margin: 0.6em 0;
     background: var(--sunk);
-    padding: 0.8em 1em;
     border-radius: 10px;
-    overflow-x: auto;
+    overflow: hidden;
   }
   .markdown pre code {
+    display: block;
+    padding: 0.7em 1em;
+    overflow-x: auto;
     background: none;
-    padding: 0;
+    outline-offset: -2px;
+  }
+  .markdown .bar {
+    display: flex;
+    align-items: center;
+    justify-content: space-between;
+    min-height: 2rem;
+    padding: 0.2rem 0.5rem 0.2rem 1rem;
+    border-bottom: 1px solid var(--line);
+    color: var(--muted);
+    font: 0.8rem system-ui, sans-serif;
+    user-select: none;
   }
   .markdown table {
     border-collapse: collapse;

@@ -1,0 +1,11 @@
+/** A conversation as the page keeps it: OpenAI's messages, which the engine takes as they are. */
+
+import type { ChatMessage } from "../engine/openai";
+
+export interface Conversation {
+  id: string;
+  title: string;
+  /** Milliseconds since 1970. */
+  changed: number;
+  messages: ChatMessage[];
+}
