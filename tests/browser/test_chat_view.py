@@ -220,8 +220,9 @@ def test_the_list_is_read_out_when_an_answer_is_whole_and_stays_where_the_reader
     from_end = "(list) => list.scrollHeight - list.scrollTop - list.clientHeight"
     at_end = f"() => ({from_end})(view.shadowRoot.querySelector('.messages')) < 2"
     page.wait_for_function(at_end)
+    height = scroller.evaluate("(list) => list.scrollHeight")
     page.evaluate("release()")
-    page.wait_for_function("() => view.shadowRoot.querySelector('.messages').scrollHeight > 2500")
+    page.wait_for_function("(height) => view.shadowRoot.querySelector('.messages').scrollHeight > 1.5 * height", arg=height)
     page.wait_for_function(at_end)
     scroller.hover()
     page.mouse.wheel(0, -700)

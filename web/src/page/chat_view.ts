@@ -62,6 +62,11 @@ export class ChatView extends LitElement {
     this.end.go();
   }
 
+  /** Whether an answer is being written, which another list of messages would end. */
+  get answering(): boolean {
+    return this.generation.running;
+  }
+
   override firstUpdated(): void {
     if (this.autofocus) this.box.focus();
   }
