@@ -1,6 +1,4 @@
 """The chat of the page: what messages look like, and what a person can do with them."""
-import re
-
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -42,6 +40,17 @@ HOSTILE = """<script>globalThis.harm = 1</script><img src="https://evil.example/
 <button onclick="globalThis.harm = 1">Press</button><gemlet-copy></gemlet-copy><p style="background: url(https://evil.example/d.png)">styled</p>
 
 [one](javascript:globalThis.harm=1) <a href="javascript:globalThis.harm=1">two</a> ![picture](https://evil.example/e.png) [three](https://good.example/)"""
+# The small model writes 1000 tokens in less time than it takes to look for the button from here.
+STOP_SOON = """async () => {
+    const { shadowRoot } = chat.shadowRoot.querySelector("gemlet-chat-view");
+    const written = () => shadowRoot.querySelector("gemlet-message[running]")?.shadowRoot.querySelector("article").textContent.trim() ?? "";
+    const latest = performance.now() + 30_000;
+    while (written() === "") {
+        if (performance.now() > latest) throw new Error(`nothing was written: ${chat.shadowRoot.textContent}`);
+        await new Promise(requestAnimationFrame);
+    }
+    [...shadowRoot.querySelectorAll("button")].find((button) => button.textContent.trim() === "Stop").click();
+}"""
 CALL = {"id": "call-1", "type": "function", "function": {"name": "look_up", "arguments": '{"word":"sea","large":12345678901234567890}'}}
 
 
@@ -250,17 +259,17 @@ def test_answers_of_a_model_are_stopped_continued_regenerated_and_asked_for_anew
     expect(status).to_contain_text("Ready", timeout=PATIENCE)
 
     def sample(**fields) -> None:
-        page.evaluate("(sampling) => { chat.sampling = { ignore_eos: true, ...sampling }; }", fields)
+        # Letters, since other noise would be more tokens when it is read again.
+        page.evaluate("(sampling) => { chat.sampling = { regex: '[a-z]{1000}', ...sampling }; }", fields)
 
     def content() -> str:
         conversation = messages(page)
         assert [message["role"] for message in conversation] == ["user", "assistant"]
         return conversation[1]["content"]
 
-    sample(max_tokens=1200, seed=1)
+    sample(max_tokens=1000, seed=1)
     ask(page, "hello")
-    expect(answer(page)).to_contain_text(re.compile(r"\w\w"), timeout=PATIENCE)
-    press(page, "Stop")
+    page.evaluate(STOP_SOON)
     expect(status).to_contain_text("Stopped", timeout=PATIENCE)
     stopped = content()
     sample(max_tokens=6, seed=2)
