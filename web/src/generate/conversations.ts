@@ -24,7 +24,7 @@ export class Conversations {
   /** `budget`: most bytes of all copies together. */
   constructor(private readonly budget: number) {}
 
-  /** Lets the caches hold what shares most with `ids`. What they held is put aside, unless the request goes on behind all of it. */
+  /** Lets the caches hold what shares most with `ids`. What they held is put aside, unless `ids` begin with all of it. */
   async bring(backend: Backend, ids: readonly number[]): Promise<void> {
     if (backend !== this.backend) {
       this.forget();
@@ -35,7 +35,7 @@ export class Conversations {
     const shares = this.aside.map(({ held }) => kept.shared(ids, held));
     const most = Math.max(inCaches, ...shares);
     const found = most > inCaches ? this.aside[shares.indexOf(most)] : undefined;
-    if (inCaches < kept.held.ids.length) await this.putAside(backend, found);
+    if (commonLength(kept.held.ids, ids) < kept.held.ids.length) await this.putAside(backend, found);
     if (!found) return;
     found.copy.restore();
     kept.restore(found.held);
