@@ -1,4 +1,4 @@
-/** Layout of the page: one column on a phone, a side panel on a wide screen. */
+/** Layout of the page: one column on a phone, a panel beside it on a wide screen, one on either side on a wider one. */
 
 import { css } from "lit";
 
@@ -7,7 +7,7 @@ export const appStyles = css`
     display: flex;
     flex-direction: column;
     height: 100dvh;
-    max-width: 78rem;
+    max-width: 96rem;
     margin: 0 auto;
     padding: 0 1rem;
   }
@@ -16,6 +16,18 @@ export const appStyles = css`
     align-items: center;
     gap: 1rem;
     padding: 0.8rem 0;
+  }
+  .skip:not(:focus) {
+    position: absolute;
+    clip-path: inset(50%);
+  }
+  .skip {
+    align-self: flex-start;
+    margin-top: 0.8rem;
+  }
+  .icon {
+    padding: 0.5rem;
+    line-height: 0;
   }
   h1 {
     display: flex;
@@ -53,11 +65,38 @@ export const appStyles = css`
     min-width: 0;
     min-height: 0;
   }
+  main:focus {
+    outline: none;
+  }
   aside {
     display: flex;
     flex-direction: column;
     gap: 0.8rem;
     padding-bottom: 1rem;
+  }
+  nav {
+    display: flex;
+    flex-direction: column;
+    gap: 0.6rem;
+    min-height: 0;
+  }
+  gemlet-conversation-list {
+    flex: 1;
+  }
+  dialog {
+    width: min(20rem, 85vw);
+    height: 100dvh;
+    max-height: none;
+    margin: 0;
+    padding: 0;
+    border: 0;
+    border-right: 1px solid var(--line);
+    background: var(--ground);
+    color: inherit;
+  }
+  dialog nav {
+    height: 100%;
+    padding: 0.8rem;
   }
   [role="status"] {
     margin: 0;
@@ -81,7 +120,17 @@ export const appStyles = css`
       min-height: 100dvh;
     }
     gemlet-chat-view {
-      min-height: 65dvh;
+      height: calc(100dvh - 7.5rem);
+      flex: none;
+    }
+  }
+  @media (max-width: 29.99rem) {
+    header {
+      gap: 0.5rem;
+    }
+    .chooser span {
+      position: absolute;
+      clip-path: inset(50%);
     }
   }
   @media (min-width: 60rem) {
@@ -95,6 +144,12 @@ export const appStyles = css`
     }
     [role="status"] {
       margin-bottom: 0.8rem;
+    }
+  }
+  @media (min-width: 80rem) {
+    nav {
+      width: 17rem;
+      padding-bottom: 0.8rem;
     }
   }
 `;

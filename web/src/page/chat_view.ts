@@ -67,6 +67,11 @@ export class ChatView extends LitElement {
     return this.generation.running;
   }
 
+  /** Goes to the text box. */
+  override focus(): void {
+    this.box.focus();
+  }
+
   override firstUpdated(): void {
     if (this.autofocus) this.box.focus();
   }

@@ -23,3 +23,21 @@ export class MessagesEvent extends Event {
     super(MessagesEvent.type, { bubbles: true, composed: true });
   }
 }
+
+/** The list's choice: another conversation, or a new chat, is shown. */
+export class ChosenEvent extends Event {
+  static readonly type = "gemlet-chosen";
+
+  constructor() {
+    super(ChosenEvent.type, { bubbles: true, composed: true });
+  }
+}
+
+/** Another system prompt is set. */
+export class SystemPromptEvent extends Event {
+  static readonly type = "gemlet-system-prompt";
+
+  constructor(readonly text: string) {
+    super(SystemPromptEvent.type, { bubbles: true, composed: true });
+  }
+}

@@ -1,7 +1,9 @@
-/** `<gemlet-sampling>`: how the next token is drawn, in a folded panel. */
+/** `<gemlet-sampling>`: how the next token is drawn, in a folded panel. The browser remembers what is set. */
 
 import { css, html, LitElement } from "lit";
 import { customElement } from "lit/decorators.js";
+import { live } from "lit/directives/live.js";
+import { recall, remember } from "./site_storage";
 import { controls } from "./styles";
 
 type Field = "temperature" | "top_k" | "top_p" | "min_p" | "seed" | "max_tokens";
@@ -26,6 +28,10 @@ const INPUTS: Input[] = [
   { field: "seed", label: "Seed", hint: "empty: random", value: "", min: 0, max: 2 ** 32 - 1, step: 1 },
   { field: "max_tokens", label: "Max tokens", hint: "longest answer", value: "256", min: 1, step: 1 },
 ];
+
+/** Of each field; "" where it is to be left out. */
+type Texts = Record<Field, string>;
+const DEFAULTS = Object.fromEntries(INPUTS.map(({ field, value }) => [field, value])) as Texts;
 
 @customElement("gemlet-sampling")
 export class SamplingSettings extends LitElement {
@@ -57,14 +63,17 @@ export class SamplingSettings extends LitElement {
       small {
         color: var(--muted);
       }
+      button {
+        margin-top: 0.9rem;
+      }
     `,
   ];
 
-  private readonly texts = new Map(INPUTS.map(({ field, value }) => [field, value]));
+  private texts = readTexts();
 
   /** What is set; empty fields are left out. */
   get values(): SamplingValues {
-    return Object.fromEntries([...this.texts].filter(([, text]) => text !== "").map(([field, text]) => [field, Number(text)]));
+    return Object.fromEntries(Object.entries(this.texts).filter(([, text]) => text !== "").map(([field, text]) => [field, Number(text)]));
   }
 
   override render() {
@@ -73,7 +82,7 @@ export class SamplingSettings extends LitElement {
         <summary>Sampling</summary>
         <div class="grid">
           ${INPUTS.map(
-            ({ field, label, hint, value, min, max, step }) => html`
+            ({ field, label, hint, min, max, step }) => html`
               <div>
                 <label
                   >${label}
@@ -83,9 +92,9 @@ export class SamplingSettings extends LitElement {
                     min=${min}
                     max=${max ?? 2 ** 31 - 1}
                     step=${step}
-                    .value=${value}
+                    .value=${live(this.texts[field])}
                     aria-describedby=${field}
-                    @input=${({ target }: InputEvent) => this.texts.set(field, (target as HTMLInputElement).value)}
+                    @input=${({ target }: InputEvent) => this.set({ [field]: (target as HTMLInputElement).value })}
                   />
                 </label>
                 <small id=${field}>${hint}</small>
@@ -93,7 +102,28 @@ export class SamplingSettings extends LitElement {
             `,
           )}
         </div>
+        <button @click=${this.reset}>Reset</button>
       </details>
     `;
+  }
+
+  private set(texts: Partial<Texts>): void {
+    this.texts = { ...this.texts, ...texts };
+    remember("localStorage", "sampling", JSON.stringify(this.texts));
+  }
+
+  private reset(): void {
+    this.set(DEFAULTS);
+    this.requestUpdate();
+  }
+}
+
+/** What was set the last time; what is no text by now comes from the defaults. */
+function readTexts(): Texts {
+  try {
+    const kept = JSON.parse(recall("localStorage", "sampling") ?? "{}") as Record<string, unknown>;
+    return { ...DEFAULTS, ...Object.fromEntries(INPUTS.map(({ field }) => [field, kept[field]]).filter(([, text]) => typeof text === "string")) };
+  } catch {
+    return DEFAULTS;
   }
 }
