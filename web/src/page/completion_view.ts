@@ -79,7 +79,7 @@ export class CompletionView extends LitElement {
           @keydown=${this.onKey}
         ></textarea>
         ${running || text
-          ? html`<div role="region" aria-label="Answer" aria-busy=${running} class="answer ${running ? "caret" : ""}">${text}</div>`
+          ? html`<div role="region" tabindex="0" aria-label="Answer" aria-busy=${running} class="answer ${running ? "caret" : ""}">${text}</div>`
           : nothing}
         <div class="row bar">
           ${running
