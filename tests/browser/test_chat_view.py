@@ -196,6 +196,29 @@ def test_another_conversation_stops_the_answer_which_leaves_no_trace_in_it(page)
     expect(page.get_by_role("button", name="New chat")).to_have_count(0)
 
 
+def test_the_page_is_told_of_a_long_answer_while_it_is_written_so_that_leaving_loses_little(page):
+    say(page, {"content": "begun"}, "wait", {"content": " later"}, "wait", {"content": " end"})
+    ask(page, "One")
+    expect(answer(page)).to_contain_text("begun")
+    page.wait_for_timeout(1100)  # it is told at most once a second
+    page.evaluate("release()")
+    expect(answer(page)).to_contain_text("begun later")
+    asked = {"role": "user", "content": "One"}
+    assert page.evaluate("told.at(-1)") == [asked, {"role": "assistant", "content": "begun later"}]
+    assert messages(page) == [asked]
+    page.get_by_role("button", name="Stop").click()
+    done(page)
+    stopped = [asked, {"role": "assistant", "content": "begun later end"}]
+    assert messages(page) == page.evaluate("told.at(-1)") == stopped
+    say(page, "wait")
+    page.get_by_role("button", name="Continue answer").click()
+    expect(page.get_by_role("button", name="Stop")).to_be_visible()
+    assert page.evaluate("told.at(-1)") == stopped
+    page.get_by_role("button", name="Stop").click()
+    done(page)
+    assert messages(page) == page.evaluate("told.at(-1)") == stopped
+
+
 def test_a_message_is_changed_with_the_keyboard_and_what_fails_is_not_lost(page):
     conversation = [{"role": "user", "content": "One"}, {"role": "assistant", "content": "first"}]
     open_conversation(page, *conversation)

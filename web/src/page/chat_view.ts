@@ -7,8 +7,8 @@ import type { Engine } from "../engine/engine";
 import type { AssistantMessage, ChatMessage } from "../engine/openai";
 import { NO_ANSWER, textOf, withDelta } from "./answer_message";
 import { chatStyles } from "./chat_styles";
+import { renderContext } from "./context_meter";
 import { MessagesEvent, StatusEvent } from "./events";
-import { formatCount } from "./format";
 import { Generation } from "./generation";
 import { KeepAtEnd } from "./keep_at_end";
 import { type SaveEvent } from "./message_editor"; // also defines the element
@@ -16,6 +16,9 @@ import "./message_view";
 import type { SamplingValues } from "./sampling_settings";
 import { type Shown, shownMessages } from "./shown_messages";
 import { controls } from "./styles";
+
+/** Milliseconds. */
+const TELL_EVERY = 1000;
 
 const LABELS = { system: "Instructions", developer: "Instructions", user: "Your message", assistant: "Earlier reply", tool: "Tool answer" };
 
@@ -38,6 +41,9 @@ export class ChatView extends LitElement {
   @query(".composer textarea") private box!: HTMLTextAreaElement;
   @query(".messages") private list!: HTMLElement;
   private kept: ChatMessage[] = [];
+  /** What the page was told last, or told itself: `kept`, perhaps with the beginning of an answer. */
+  private told = this.kept;
+  private toldAt = 0;
   /** Counts the conversations. */
   private opened = 0;
   /** Answers that the model ended itself, so that there is nothing to go on with. */
@@ -52,8 +58,9 @@ export class ChatView extends LitElement {
   }
 
   set messages(messages: ChatMessage[]) {
-    if (messages === this.kept) return;
+    if (messages === this.told) return;
     this.generation.abandon();
+    this.told = messages;
     this.keep(messages);
     this.answer = undefined;
     this.edited = undefined;
@@ -181,13 +188,18 @@ export class ChatView extends LitElement {
       return_token_ids: true,
       stream_options: { include_usage: true },
     };
-    this.change(messages);
+    this.keep(messages);
+    this.tell(begun ? [...messages, begun] : messages);
     this.answer = start;
     this.edited = undefined;
     this.end.go();
     const ending = await this.generation.run(
       (signal) => engine.chat.completions.create({ ...request, signal }),
-      ({ delta }) => (this.answer = withDelta(this.answer!, delta)),
+      ({ delta }) => {
+        this.answer = withDelta(this.answer!, delta);
+        // The page keeps it now and then, so that leaving the conversation, or the page, loses little of it.
+        if (this.answer !== start && performance.now() - this.toldAt > TELL_EVERY) this.tell([...messages, this.answer]);
+      },
     );
     if (!ending) return true; // it belongs to a conversation that is not shown any more
     const answer = this.answer!;
@@ -212,6 +224,12 @@ export class ChatView extends LitElement {
 
   private change(messages: ChatMessage[]): void {
     this.keep(messages);
+    this.tell(messages);
+  }
+
+  private tell(messages: ChatMessage[]): void {
+    this.told = messages;
+    this.toldAt = performance.now();
     this.dispatchEvent(new MessagesEvent(messages));
   }
 
@@ -234,14 +252,4 @@ function isInstruction({ role }: ChatMessage): boolean {
 
 function action(text: string, label: string, act: () => void, id?: string) {
   return html`<button slot="actions" class="small" id=${id ?? nothing} aria-label=${label} @click=${act}>${text}</button>`;
-}
-
-function renderContext(tokens: number, context: number) {
-  return html`
-    <label class="context muted">
-      Context
-      <meter min="0" max=${context} high=${context * 0.8} optimum="0" .value=${tokens}></meter>
-      ${formatCount(tokens)} of ${formatCount(context)} tokens
-    </label>
-  `;
 }

@@ -18,7 +18,7 @@ export class StatusEvent extends Event {
 export class MessagesEvent extends Event {
   static readonly type = "gemlet-messages";
 
-  /** `messages`: all that there are now. An answer under way is not among them before it has ended. */
+  /** `messages`: all that there are now. An answer that is being written is told of about once a second, as far as it has come. */
   constructor(readonly messages: ChatMessage[]) {
     super(MessagesEvent.type, { bubbles: true, composed: true });
   }
