@@ -1,6 +1,7 @@
 /** Chats, from OpenAI's objects down to a fake backend. */
 
 import { describe, expect, test } from "vitest";
+import type { LoadRequest } from "../src/engine/load";
 import type { ChatParams } from "../src/engine/openai";
 import { MESSAGES, SCRIPT, start, TEXT, tokenizer } from "./recital_engine";
 
@@ -38,6 +39,13 @@ describe("chat.completions", () => {
     expect(backend.prompts[1]).toEqual([...backend.prompts[0]!, ...SCRIPT.slice(0, 3)]);
     // The last token is computed in any case: its logits are wanted.
     expect(answer.usage.prompt_tokens - answer.usage.prompt_tokens_details.cached_tokens).toBe(1);
+  });
+
+  test("tell whether thoughts can be switched on", async () => {
+    for (const [template, thinking] of [["{{ messages }}", false], ["{% if enable_thinking %}Think.{% endif %}", true]] as const) {
+      const { rpc } = await start({ template });
+      expect((await rpc.call("load", {} as LoadRequest)).thinking).toBe(thinking);
+    }
   });
 
   test("give the template its tools and variables", async () => {

@@ -10,6 +10,11 @@ import type { ChatParams } from "./openai";
 /** The variable of Gemma's template that switches thoughts on. */
 const THINKING = "enable_thinking";
 
+/** Whether thoughts can be switched on. */
+export function canThink(chat: ChatTemplate): boolean {
+  return chat.reads(THINKING);
+}
+
 export interface ReadChat {
   /** What the template shows. */
   conversation: Conversation;
@@ -73,7 +78,7 @@ function templateVariables({ chat_template_kwargs, reasoning_effort }: ChatParam
     fail("reasoning_effort", `chat_template_kwargs.${THINKING} says the same or the contrary; leave one of them out`);
   }
   const thinks = reasoning_effort !== "none";
-  if (!chat.reads(THINKING)) {
+  if (!canThink(chat)) {
     if (thinks) fail("reasoning_effort", `this model's chat template knows no thoughts, so it can only be "none", found "${reasoning_effort}"`);
     return chat_template_kwargs;
   }

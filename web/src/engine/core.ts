@@ -14,7 +14,7 @@ import type { Delta } from "../text/answer_reader";
 import { CallNames } from "../text/call_names";
 import { fitMessages } from "../text/fit_messages";
 import { BackendSlot } from "./backend_slot";
-import { type ReadChat, readChat } from "./chat_request";
+import { canThink, type ReadChat, readChat } from "./chat_request";
 import { fail } from "./check_fields";
 import { checkTokenIds } from "./check_params";
 import { requestDrawOf, samplingOf, topLogprobs, wantedOf } from "./draw_wishes";
@@ -29,6 +29,8 @@ export interface EngineInfo {
   architecture: string;
   /** False: a base model, which continues text. */
   chat: boolean;
+  /** Whether `reasoning_effort` lets the model think before it answers. */
+  thinking: boolean;
   license: License;
   facts: Record<string, number | string>;
   /** Most tokens of a prompt and its answer together. */
@@ -87,7 +89,8 @@ export class Core {
     const { name, title, architecture, chat, license, facts, context, quantization } = model.manifest;
     const { storage, backend: { info: backend } } = model;
     const weight_bytes = weightBytes(model.manifest);
-    this.info = { name, title, architecture, chat, license, facts, context, quantization, weight_bytes, backend, storage };
+    const thinking = model.chat !== null && canThink(model.chat);
+    this.info = { name, title, architecture, chat, thinking, license, facts, context, quantization, weight_bytes, backend, storage };
     this.grammars = new Grammars(() => this.grammarTokens(), loadGrammars);
     this.conversations = new Conversations(options.conversationMemory);
     this.slot = new BackendSlot(model.backend, model.fallBack, ({ info }) => {

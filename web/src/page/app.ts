@@ -21,6 +21,8 @@ import type { SamplingSettings } from "./sampling_settings";
 import "./sampling_settings";
 import { controls } from "./styles";
 import { systemPrompt } from "./system_prompt";
+import type { ThinkingSetting } from "./thinking_setting";
+import "./thinking_setting";
 
 /** After these the model is as good as before. */
 const REQUEST_ERRORS = new Set<ErrorCode>(["bad-request", "context-overflow"]);
@@ -39,6 +41,7 @@ export class App extends LitElement {
   @state() private status = "";
   @state() private error: Error | undefined;
   @query("gemlet-sampling") private settings!: SamplingSettings;
+  @query("gemlet-thinking") private thinking!: ThinkingSetting | null;
   @query("gemlet-chat-view") private chat!: ChatView | null;
   @query("dialog") private drawer!: HTMLDialogElement | null;
   @query("main") private main!: HTMLElement;
@@ -87,6 +90,7 @@ export class App extends LitElement {
         <aside aria-label="Settings">
           ${engine ? html`<gemlet-model-card .info=${engine.info} ?open=${WIDE.matches}></gemlet-model-card>` : nothing}
           ${listed ? html`<gemlet-system-prompt></gemlet-system-prompt>` : nothing}
+          ${engine?.info.thinking ? html`<gemlet-thinking></gemlet-thinking>` : nothing}
           <gemlet-sampling></gemlet-sampling>
         </aside>
       </div>
@@ -117,7 +121,7 @@ export class App extends LitElement {
 
   private renderMain() {
     const { engine, phases } = this.load;
-    const sampling = () => this.settings.values;
+    const sampling = () => ({ ...this.settings.values, ...this.thinking?.value });
     if (engine?.info.chat) {
       const { messages } = this.conversations;
       return html`<gemlet-chat-view autofocus listed .engine=${engine} .sampling=${sampling} .messages=${messages}></gemlet-chat-view>`;

@@ -3,11 +3,14 @@
 import { css, html, LitElement } from "lit";
 import { customElement } from "lit/decorators.js";
 import { live } from "lit/directives/live.js";
+import type { ChatParams } from "../engine/openai";
 import { recall, remember } from "./site_storage";
 import { controls } from "./styles";
 
 type Field = "temperature" | "top_k" | "top_p" | "min_p" | "seed" | "max_tokens";
-export type SamplingValues = Partial<Record<Field, number>>;
+type Values = Partial<Record<Field, number>>;
+/** Fields of a request that a person sets. */
+export type SamplingValues = Values & Pick<ChatParams, "reasoning_effort">;
 
 interface Input {
   field: Field;
@@ -72,7 +75,7 @@ export class SamplingSettings extends LitElement {
   private texts = readTexts();
 
   /** What is set; empty fields are left out. */
-  get values(): SamplingValues {
+  get values(): Values {
     return Object.fromEntries(Object.entries(this.texts).filter(([, text]) => text !== "").map(([field, text]) => [field, Number(text)]));
   }
 
