@@ -52,8 +52,10 @@ def test_a_person_watches_the_load_reads_an_answer_stops_one_and_asks_again(page
     page.get_by_role("textbox", name="Prompt").fill("Once upon a time")
     page.get_by_role("button", name="Generate").click()
     expect(answer(page)).to_contain_text(re.compile(r"\w+ \w+"), timeout=PATIENCE)
+    expect(status(page)).to_have_attribute("aria-live", "off")  # else a screen reader would read the speed after each token
     page.get_by_role("button", name="Stop").click()
     expect(status(page)).to_contain_text("Stopped", timeout=PATIENCE)
+    expect(status(page)).to_have_attribute("aria-live", "polite")
     stopped = answer(page).inner_text()
 
     page.get_by_label("Max tokens").fill("4")

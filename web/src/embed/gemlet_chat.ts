@@ -50,14 +50,16 @@ export class GemletChat extends LitElement {
   /** Fields of each request: temperature, top_k, max_tokens and the like. */
   @property({ attribute: false }) sampling: SamplingValues = {};
   @state() private status = "";
+  @state() private isPassing = false;
   @state() private error: Error | undefined;
-  private readonly load = new ModelLoad(this, (status, error) => this.dispatchEvent(new StatusEvent(status, error)));
+  private readonly load = new ModelLoad(this, (...status) => this.dispatchEvent(new StatusEvent(...status)));
 
   constructor() {
     super();
     this.addEventListener(StatusEvent.type, (event) => {
-      const { status, error } = event as StatusEvent;
+      const { status, error, isPassing } = event as StatusEvent;
       this.status = status;
+      this.isPassing = isPassing;
       this.error = error;
     });
   }
@@ -83,7 +85,7 @@ export class GemletChat extends LitElement {
       ${engine ? this.renderView(engine) : nothing}
       ${engine || this.error ? nothing : html`<gemlet-load-progress .model=${"the model"} .phases=${phases}></gemlet-load-progress>`}
       <footer class="muted">
-        <span role="status">${this.status}</span>
+        <span role="status" aria-live=${this.isPassing ? "off" : "polite"}>${this.status}</span>
         ${engine ? this.renderLicense(engine) : nothing}
       </footer>
     `;

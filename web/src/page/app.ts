@@ -39,20 +39,21 @@ export class App extends LitElement {
   @state() private models: ModelEntry[] = [];
   @state() private chosen: ModelEntry | undefined;
   @state() private status = "";
+  @state() private isPassing = false;
   @state() private error: Error | undefined;
   @query("gemlet-sampling") private settings!: SamplingSettings;
   @query("gemlet-thinking") private thinking!: ThinkingSetting | null;
   @query("gemlet-chat-view") private chat!: ChatView | null;
   @query("dialog") private drawer!: HTMLDialogElement | null;
   @query("main") private main!: HTMLElement;
-  private readonly load = new ModelLoad(this, (status, error) => this.show(status, error));
+  private readonly load = new ModelLoad(this, (...status) => this.show(...status));
   private readonly conversations = new Conversations(this, () => this.chat?.answering ?? false);
 
   override connectedCallback(): void {
     super.connectedCallback();
     this.addEventListener(StatusEvent.type, (event) => {
-      const { status, error } = event as StatusEvent;
-      this.show(status, error);
+      const { status, error, isPassing } = event as StatusEvent;
+      this.show(status, error, isPassing);
     });
     this.addEventListener(MessagesEvent.type, (event) => this.conversations.change((event as MessagesEvent).messages));
     this.addEventListener(ChosenEvent.type, () => this.showChosen());
@@ -85,7 +86,7 @@ export class App extends LitElement {
         <main tabindex="-1">
           ${this.error ? this.renderError(this.error) : nothing} ${change ? html`<p class="muted">${change}</p>` : nothing}
           ${this.renderMain()}
-          <p role="status" class="muted">${this.status}</p>
+          <p role="status" aria-live=${this.isPassing ? "off" : "polite"} class="muted">${this.status}</p>
         </main>
         <aside aria-label="Settings">
           ${engine ? html`<gemlet-model-card .info=${engine.info} ?open=${WIDE.matches}></gemlet-model-card>` : nothing}
@@ -177,8 +178,9 @@ export class App extends LitElement {
     else this.chat!.focus();
   }
 
-  private show(status: string, error?: Error): void {
+  private show(status: string, error?: Error, isPassing = false): void {
     this.status = status;
+    this.isPassing = isPassing;
     this.error = error;
   }
 

@@ -48,7 +48,7 @@ export class ChatView extends LitElement {
   private opened = 0;
   /** Answers that the model ended itself, so that there is nothing to go on with. */
   private readonly whole = new WeakSet<ChatMessage>();
-  private readonly generation = new Generation(this, (status, error) => this.dispatchEvent(new StatusEvent(status, error)));
+  private readonly generation = new Generation(this, (...status) => this.dispatchEvent(new StatusEvent(...status)));
   private readonly end = new KeepAtEnd(this, () => this.list);
 
   /** The conversation. Another list than the one of the last "gemlet-messages" is another conversation: it ends the answer that is under way in this one. */

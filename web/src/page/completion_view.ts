@@ -59,7 +59,7 @@ export class CompletionView extends LitElement {
   @state() private prompt = "";
   @state() private text = "";
   @query("textarea") private box!: HTMLTextAreaElement;
-  private readonly generation = new Generation(this, (status, error) => this.dispatchEvent(new StatusEvent(status, error)));
+  private readonly generation = new Generation(this, (...status) => this.dispatchEvent(new StatusEvent(...status)));
 
   override firstUpdated(): void {
     if (this.autofocus) this.box.focus();

@@ -9,6 +9,8 @@ export class StatusEvent extends Event {
   constructor(
     readonly status: string,
     readonly error?: Error,
+    /** Another one follows at once, so that it is not to be read aloud. */
+    readonly isPassing = false,
   ) {
     super(StatusEvent.type, { bubbles: true, composed: true });
   }

@@ -2,6 +2,7 @@
 
 import type { ReactiveController, ReactiveControllerHost } from "lit";
 import type { ChatCompletionChunk, CompletionChunk, Usage } from "../engine/openai";
+import type { StatusEvent } from "./events";
 import { formatSpeed } from "./format";
 
 type Chunk = ChatCompletionChunk | CompletionChunk;
@@ -19,7 +20,7 @@ export class Generation implements ReactiveController {
   constructor(
     private readonly host: ReactiveControllerHost,
     /** Told what goes on; an error where one ended the answer. */
-    private readonly report: (status: string, error?: Error) => void,
+    private readonly report: (...status: ConstructorParameters<typeof StatusEvent>) => void,
   ) {
     host.addController(this);
   }
@@ -87,7 +88,7 @@ export class Generation implements ReactiveController {
         firstAt ||= performance.now();
         tokens += choice.token_ids.length;
         const seconds = (performance.now() - firstAt) / 1000;
-        this.report(`Answering: ${formatSpeed(tokens, seconds > 0 ? (tokens - 1) / seconds : 0, firstAt - started)}`);
+        this.report(`Answering: ${formatSpeed(tokens, seconds > 0 ? (tokens - 1) / seconds : 0, firstAt - started)}`, undefined, true);
       }
       this.host.requestUpdate();
     }

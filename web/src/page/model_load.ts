@@ -4,6 +4,7 @@ import type { ReactiveController, ReactiveControllerHost } from "lit";
 import type { BackendInfo } from "../backend/backend";
 import { Engine, type LoadOptions } from "../engine/engine";
 import type { Progress } from "../engine/load";
+import type { StatusEvent } from "./events";
 import { BACKENDS } from "./format";
 import { formatProgress, phaseName } from "./load_progress"; // also defines the element
 
@@ -20,7 +21,7 @@ export class ModelLoad implements ReactiveController {
   constructor(
     private readonly host: ReactiveControllerHost,
     /** Told what goes on; an error where the loading failed. */
-    private readonly report: (status: string, error?: Error) => void,
+    private readonly report: (...status: ConstructorParameters<typeof StatusEvent>) => void,
   ) {
     host.addController(this);
   }
@@ -67,7 +68,7 @@ export class ModelLoad implements ReactiveController {
     const others = this.phases.filter(({ phase }) => phase !== progress.phase);
     this.phases = [...others, progress].sort((a, b) => PHASES.indexOf(a.phase) - PHASES.indexOf(b.phase));
     const unfinished = this.phases.find(({ loaded, total }) => loaded < total) ?? progress;
-    this.report(`Loading: ${phaseName(unfinished.phase)}, ${formatProgress(unfinished)}`);
+    this.report(`Loading: ${phaseName(unfinished.phase)}, ${formatProgress(unfinished)}`, undefined, true);
     this.host.requestUpdate();
   }
 }
