@@ -243,7 +243,7 @@ def test_the_page_shows_what_is_kept_and_deletes_it(context, tab, host, total):
         page.goto(f"{host.address}index.html")
         expect(page.get_by_role("status")).to_contain_text("Ready", timeout=60_000)
         expect(page.get_by_text(source, exact=True)).to_be_visible()
-    delete = page.get_by_role("button", name="Delete")
+    delete = page.locator("gemlet-stored-models").get_by_role("button", name="Delete")
     expect(delete).to_have_count(1)
     delete.click()
     expect(delete).to_have_count(0)
