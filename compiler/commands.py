@@ -16,6 +16,7 @@ from compiler.errors import GemletError
 from compiler.progress import BarProgress
 from compiler.serve import LOOPBACK, serve
 from compiler.setup.chromium import ensure_chromium
+from compiler.setup.firefox import ensure_firefox
 from compiler.setup.folders import CACHE, ENVIRONMENT, PROJECT, REQUIREMENTS, SITE, WEB
 from compiler.setup.llvmpipe import ensure_llvmpipe
 from compiler.setup.node import ensure_node
@@ -105,6 +106,7 @@ def run_test(options: argparse.Namespace) -> int:
     node = ensure_node(ENVIRONMENT, REQUIREMENTS)
     ensure_web_build(WEB, node, CACHE)
     ensure_chromium(CACHE)
+    ensure_firefox(CACHE)
     ensure_llvmpipe(CACHE)
     check_web(WEB, node)
     return subprocess.run([sys.executable, "-m", "pytest", *options.pytest], cwd=PROJECT).returncode

@@ -3,6 +3,7 @@ import pytest
 
 from compiler.default_site import NAME
 from compiler.serve import serving
+from tests.fixtures.firefox import firefox  # noqa: F401  (a fixture)
 from tests.fixtures.page_answers import patient_page  # noqa: F401  (a fixture)
 from tests.fixtures.random_models import CHAT_TEMPLATE, MODELS  # noqa: F401  (also for the tests)
 from tests.fixtures.sites import EnginePage, add_model, add_page

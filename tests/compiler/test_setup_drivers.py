@@ -1,4 +1,4 @@
-"""What the tests drive is found, or installed: Chromium, and Mesa's llvmpipe."""
+"""What the tests drive is found, or installed: Chromium, Firefox, and Mesa's llvmpipe."""
 import os
 from pathlib import Path
 
@@ -7,6 +7,7 @@ import pytest
 from compiler.errors import GemletError
 from compiler.setup import chromium, llvmpipe
 from compiler.setup.chromium import ensure_chromium, find_chromium
+from compiler.setup.firefox import ensure_firefox, find_firefox
 from compiler.setup.llvmpipe import ensure_llvmpipe
 from tests.fixtures.programs import path, program  # noqa: F401  (path: a fixture)
 
@@ -65,6 +66,27 @@ def test_without_rights_to_install_the_failure_of_playwright_is_told(no_browser,
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(GemletError, match="Chromium, from Playwright: the command ended with exit status 1"):
         ensure_chromium(tmp_path, playwright=["sh", "-c", "exit 1"])
+
+
+# Firefox
+
+
+def test_debian_s_firefox_is_installed_once(path, monkeypatch, tmp_path, capsys):
+    program(path / "apt-get", f'if [ "$1" = install ]; then echo "#!/bin/sh" > {path}/firefox-esr; chmod 755 {path}/firefox-esr; fi')
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    for _ in range(2):
+        ensure_firefox(tmp_path)
+    assert find_firefox() == str(path / "firefox-esr")
+    assert capsys.readouterr().out.count("done in") == 2  # the list of packages, and the browser
+
+
+def test_without_firefox_its_tests_are_skipped(path, monkeypatch, tmp_path, capsys):
+    program(path / "firefox", "exit 1")  # as a system's script that only tells how to install it
+    ensure_firefox(tmp_path)
+    program(path / "apt-get", "exit 1")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    ensure_firefox(tmp_path)
+    assert "so its tests are skipped" in capsys.readouterr().out and find_firefox() is None
 
 
 # llvmpipe
