@@ -3,7 +3,8 @@
 /** options: {folder, backend, threads (of wasm)}. Gives the engine's interface of this benchmark (bench/README.md). */
 export async function load({ folder, backend, threads }) {
   const { Engine } = await import("../gemlet/gemlet.js");
-  const engine = await Engine.load(folder, { backend, threads });
+  // Nothing is put aside: copies of the conversation before would count among the calls to the GPU.
+  const engine = await Engine.load(folder, { backend, threads, conversationMemory: 0 });
   const { module, threads: count } = engine.info.backend;
   if (threads !== undefined && count !== threads) throw new Error(`expected ${threads} threads, found ${count}: ${module.threads_reason}`);
   return {
