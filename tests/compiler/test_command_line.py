@@ -119,7 +119,7 @@ def test_help_needs_no_set_up_and_no_package():
 
 def test_the_tests_end_with_the_status_of_pytest(inside, monkeypatch):
     done = []
-    for step in ("ensure_node", "ensure_web_build", "ensure_chromium", "ensure_llvmpipe", "check_web"):
+    for step in ("ensure_node", "ensure_web_build", "ensure_chromium", "ensure_firefox", "ensure_llvmpipe", "check_web"):
         monkeypatch.setattr(commands, step, lambda *_, step=step: done.append(step))
 
     def pytest_run(command, cwd):
@@ -128,7 +128,7 @@ def test_the_tests_end_with_the_status_of_pytest(inside, monkeypatch):
 
     monkeypatch.setattr(commands.subprocess, "run", pytest_run)
     assert main(["test", "--", "-k", "norm"]) == 5
-    assert done == ["ensure_node", "ensure_web_build", "ensure_chromium", "ensure_llvmpipe", "check_web", ["-m", "pytest", "-k", "norm"]]
+    assert done == ["ensure_node", "ensure_web_build", "ensure_chromium", "ensure_firefox", "ensure_llvmpipe", "check_web", ["-m", "pytest", "-k", "norm"]]
 
 
 def test_serving_a_folder_without_a_page_is_an_error(inside, tmp_path, capsys):
