@@ -47,8 +47,10 @@ def test_a_tool_is_called_and_its_answer_goes_on_in_the_conversation(engine):
     asked = {"role": "user", "content": "What time is it?"}
     request = {"tools": tools, "tool_choice": {"type": "function", "function": {"name": "now"}}, **led_through(engine, "}", "<tool_call|>")}
     chunks = engine.stream(messages=[asked], **request)
-    (call,) = [call for chunk in chunks for choice in chunk["choices"] for call in choice["delta"].get("tool_calls", [])]
-    assert call["index"] == 0 and call["function"] == {"name": "now", "arguments": "{}"} and joined(chunks, "content") == ""
+    call, *more = [call for chunk in chunks for choice in chunk["choices"] for call in choice["delta"].get("tool_calls", [])]
+    assert call["function"] == {"name": "now", "arguments": "{"} and more == [{"index": 0, "function": {"arguments": "}"}}]
+    call["function"]["arguments"] += "}"
+    assert call["index"] == 0 and joined(chunks, "content") == ""
     assert chunks[-1]["choices"][0]["finish_reason"] == "tool_calls"
     said = {"role": "assistant", "content": None, "tool_calls": [{key: call[key] for key in ("id", "type", "function")}]}
     conversation = [asked, said, {"role": "tool", "tool_call_id": call["id"], "content": "noon"}]

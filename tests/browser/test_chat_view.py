@@ -136,6 +136,17 @@ def test_a_call_alone_stays_with_its_answer_beneath_and_json_is_set_out_in_lines
     assert messages(page)[-1]["content"] == '{"sea":["water", 1.0]}'
 
 
+def test_a_call_is_shown_while_it_is_written_and_half_of_one_is_kept_as_text(page):
+    name = {"index": 0, **CALL, "function": {"name": "look_up", "arguments": '{"word":'}}
+    say(page, {"tool_calls": [name]}, {"tool_calls": [{"index": 0, "function": {"arguments": '"se'}}]}, "wait", {"content": 'call:look_up{word:"se'})
+    ask(page, "What is the sea?")
+    expect(page.get_by_role("region", name="Call of look_up").locator("pre code")).to_have_text('{"word":"se')
+    page.evaluate("release()")
+    done(page)
+    expect(page.get_by_role("region", name="Call of look_up")).to_have_count(0)
+    assert messages(page)[-1] == {"role": "assistant", "content": 'call:look_up{word:"se'}
+
+
 def test_html_and_links_that_a_model_writes_do_nothing_and_ask_no_host(page):
     asked = []
     page.on("request", lambda request: asked.append(request.url))

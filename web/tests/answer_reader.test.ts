@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { type AnswerFormat, PLAIN } from "../src/text/answer_format";
 import { AnswerReader, type Delta } from "../src/text/answer_reader";
+import { addCall, type CallDelta } from "../src/text/call_delta";
 
 /** Ids of markers; every other id is the code of a character. */
 const [THOUGHT, END_THOUGHT, CALL, END_CALL, QUOTE] = [-1, -2, -3, -4, -5] as const;
@@ -20,10 +21,13 @@ function read(tokens: readonly number[], format = FORMAT, stopStrings: string[] 
     if (found.stopped) break;
   }
   deltas.push(reader.end().delta);
+  const begun: CallDelta[] = [];
+  for (const piece of deltas.flatMap(({ calls }) => calls)) addCall(begun, piece);
   return {
     text: deltas.map(({ text }) => text).join(""),
     thought: deltas.map(({ thought }) => thought).join(""),
-    calls: deltas.flatMap(({ calls }) => calls),
+    begun,
+    calls: begun.filter(({ whole }) => whole).map(({ name, arguments: text }) => ({ name, arguments: text })),
     reader, deltas, next,
   };
 }
@@ -47,6 +51,20 @@ describe("AnswerReader", () => {
   test("reads calls with text around them, in order", () => {
     const { text, calls, reader } = read(ids("Let me see.", CALL, "call:f{a:", QUOTE, "x{y", QUOTE, "}", END_CALL, CALL, "call:g{}", END_CALL));
     expect([text, calls, reader.callCount]).toEqual(["Let me see.", [{ name: "f", arguments: '{"a":"x{y"}' }, { name: "g", arguments: "{}" }], 2]);
+  });
+
+  test("gives a call as it comes: its name where the arguments begin, then piece by piece", () => {
+    const { deltas } = read(ids(CALL, "call:f{a:", QUOTE, "xy", QUOTE, "}", END_CALL));
+    const pieces = deltas.flatMap(({ calls }) => calls);
+    expect(pieces[0]).toEqual({ index: 0, name: "f", arguments: "{", whole: false });
+    expect(pieces.slice(1).map(({ arguments: text }) => text)).toEqual(['"a":', '"', "x", "y", '"', "}"]);
+    expect(pieces.map(({ name, whole }) => [name, whole]).slice(1)).toEqual([...Array(5).fill([undefined, false]), [undefined, true]]);
+  });
+
+  test("a call that breaks off keeps its place, is never whole, and is text as well", () => {
+    const { text, calls, begun, reader } = read(ids(CALL, "call:f{a:{b:1}", CALL, "call:g{}", END_CALL));
+    expect([text, calls, reader.callCount]).toEqual(["call:f{a:{b:1}", [{ name: "g", arguments: "{}" }], 1]);
+    expect(begun).toEqual([{ index: 0, name: "f", arguments: '{"a":{"b":1}', whole: false }, { index: 1, name: "g", arguments: "{}", whole: true }]);
   });
 
   test("a call out of a thought ends it", () => {

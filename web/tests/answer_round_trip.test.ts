@@ -5,6 +5,7 @@ import gemma4 from "../../tests/fixtures/templates/gemma4.jinja?raw";
 import golden from "../../tests/golden/chat_prompts.json";
 import { callMarkers, PLAIN, thoughtMarkers } from "../src/text/answer_format";
 import { AnswerReader, type Delta } from "../src/text/answer_reader";
+import { addCall, type CallDelta } from "../src/text/call_delta";
 import { ChatTemplate } from "../src/text/chat";
 import type { AssistantMessage, Conversation } from "../src/text/messages";
 import { Tokenizer } from "../src/text/tokenizer";
@@ -29,7 +30,9 @@ function drawn(ids: number[]): number[] {
 function read(ids: number[]) {
   const reader = new AnswerReader((each) => tokenizer.decode(each), [], { ...PLAIN, markers });
   const deltas: Delta[] = [...ids.map((id) => reader.push(id).delta), reader.end().delta];
-  return { text: deltas.map(({ text }) => text).join(""), thought: deltas.map(({ thought }) => thought).join(""), calls: deltas.flatMap(({ calls }) => calls) };
+  const calls: CallDelta[] = [];
+  for (const piece of deltas.flatMap((delta) => delta.calls)) addCall(calls, piece);
+  return { text: deltas.map(({ text }) => text).join(""), thought: deltas.map(({ thought }) => thought).join(""), calls };
 }
 
 test("there are cases with thoughts, several calls, and arguments of all kinds", () => {
@@ -42,7 +45,7 @@ test.each(cases)("$kind, $name", ({ ids, request }) => {
   const messages = request.messages.map((message) => {
     const { tool_calls, reasoning_content, ...rest } = message as AssistantMessage;
     if (!tool_calls) return message;
-    const again = calls.map((call, i) => ({ ...tool_calls[i]!, function: call }));
+    const again = calls.map(({ name, arguments: text }, i) => ({ ...tool_calls[i]!, function: { name: name!, arguments: text } }));
     return { ...rest, tool_calls: again, ...(thought !== "" && { reasoning_content: thought }) };
   });
   expect(calls.length).toBe(request.messages.flatMap((message) => (message as AssistantMessage).tool_calls ?? []).length);

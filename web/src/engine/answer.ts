@@ -1,5 +1,6 @@
 /** One request, from its parameters to OpenAI's objects, whole or streamed. */
 
+import { addCall } from "../text/call_delta";
 import { Channel } from "./channel";
 import type { GenerateRequest } from "./core";
 import { noPiece, type Piece, type Shape, usageOf } from "./responses";
@@ -19,7 +20,7 @@ export async function answerWhole<Whole, Chunk>(
     else {
       all.text += event.delta.text;
       all.thought += event.delta.thought;
-      all.calls.push(...event.delta.calls);
+      for (const piece of event.delta.calls) addCall(all.calls, piece);
       add(all, event);
     }
   };

@@ -170,13 +170,23 @@ export interface AnswerMessage {
   tool_calls?: Required<ToolCall>[];
 }
 
-/** What a chunk adds to the message. A call comes whole, in one chunk. */
+/**
+ * A piece of a call. The first has all fields, those that follow add to `arguments`. They are JSON when the call is whole, and not before: one that breaks off
+ * never is, and comes as `content`, too.
+ */
+export interface ToolCallDelta extends Pick<ToolCall, "id"> {
+  /** The call's place among those of the answer. */
+  index: number;
+  type?: "function";
+  function: { name?: string; arguments: string };
+}
+
+/** What a chunk adds to the message. */
 export interface AnswerDelta {
   role?: "assistant";
   content?: string;
   reasoning_content?: string;
-  /** `index`: the call's place among those of the answer. */
-  tool_calls?: (Required<ToolCall> & { index: number })[];
+  tool_calls?: ToolCallDelta[];
 }
 
 export interface ChatCompletion extends Common {

@@ -2,9 +2,10 @@
 
 import type { Ending, FinishReason, Outcome } from "../generate/generate";
 import type { Delta } from "../text/answer_reader";
-import type { ParsedCall } from "../text/tool_call_syntax";
+import type { CallDelta } from "../text/call_delta";
 import type {
-  ChatCompletion, ChatCompletionChunk, ChatLogprobs, Completion, CompletionChunk, CompletionLogprobs, Finish, TextFinishReason, TokenLogprob, ToolCall, Usage,
+  ChatCompletion, ChatCompletionChunk, ChatLogprobs, Completion, CompletionChunk, CompletionLogprobs, Finish, TextFinishReason, TokenLogprob, ToolCall,
+  ToolCallDelta, Usage,
 } from "./openai";
 
 /** A piece of an answer: text, thoughts and calls, and the tokens drawn since the last piece, with their logprobs where those were asked for. */
@@ -58,14 +59,14 @@ export function chatShape(model: string, extras: Extras): Shape<ChatCompletion, 
   const id = newId("chatcmpl");
   const created = now();
   const common = { id, object: "chat.completion.chunk" as const, created, model };
-  let callCount = 0;
   const base = ({ tokens, logprobs: content }: Piece) => {
     const logprobs: ChatLogprobs | null = extras.logprobs ? { content, refusal: null } : null;
     return { index: 0 as const, logprobs, ...(extras.tokenIds && { token_ids: tokens }) };
   };
   return {
     whole: (piece, ending, usage) => {
-      const { text, thought, calls } = piece;
+      const { text, thought } = piece;
+      const calls = piece.calls.filter(({ whole }) => whole);
       const message = {
         role: "assistant" as const,
         content: text === "" && calls.length > 0 ? null : text,
@@ -84,7 +85,7 @@ export function chatShape(model: string, extras: Extras): Shape<ChatCompletion, 
       const delta = {
         ...(text !== "" && { content: text }),
         ...(thought !== "" && { reasoning_content: thought }),
-        ...(calls.length > 0 && { tool_calls: calls.map((call) => ({ index: callCount++, ...toolCall(call) })) }),
+        ...(calls.length > 0 && { tool_calls: calls.map(toolCallDelta) }),
       };
       return { ...common, choices: [{ ...base(piece), delta, ...(ending ? finish(ending) : GOES_ON) }] };
     },
@@ -113,8 +114,14 @@ function finish({ finishReason, aborted }: Ending): Finish<FinishReason> {
   return { finish_reason: finishReason, ...(aborted && { aborted }) };
 }
 
-function toolCall({ name, arguments: text }: ParsedCall): Required<ToolCall> {
-  return { id: newId("call"), type: "function", function: { name, arguments: text } };
+function toolCall({ name, arguments: text }: CallDelta): Required<ToolCall> {
+  return { id: newId("call"), type: "function", function: { name: name!, arguments: text } };
+}
+
+/** Its first piece has all that a call has. */
+function toolCallDelta(call: CallDelta): ToolCallDelta {
+  const { index, name, arguments: text } = call;
+  return name === undefined ? { index, function: { arguments: text } } : { index, ...toolCall(call) };
 }
 
 function newId(prefix: string): string {

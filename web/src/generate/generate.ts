@@ -59,7 +59,7 @@ export interface Outcome extends Ending {
 
 /**
  * Called for every token that counts, with what it makes certain, and with the logits that it was drawn from, where they were asked for and it is no stop token.
- * The last call may have the former alone: what was held back, as half a call is, whatever ended the answer.
+ * The last call may have the former alone: what was held back, or the text of half a call, whatever ended the answer.
  */
 export type OnToken = (token: number | null, delta: Delta, logits?: Float32Array) => void;
 

@@ -5,7 +5,7 @@ import { customElement, property, query, state } from "lit/decorators.js";
 import { keyed } from "lit/directives/keyed.js";
 import type { Engine } from "../engine/engine";
 import type { AssistantMessage, ChatMessage } from "../engine/openai";
-import { NO_ANSWER, textOf, withDelta } from "./answer_message";
+import { NO_ANSWER, textOf, withDelta, withoutHalfCalls } from "./answer_message";
 import { chatStyles } from "./chat_styles";
 import { renderContext } from "./context_meter";
 import { MessagesEvent, StatusEvent } from "./events";
@@ -198,12 +198,12 @@ export class ChatView extends LitElement {
       ({ delta }) => {
         this.answer = withDelta(this.answer!, delta);
         // The page keeps it now and then, so that leaving the conversation, or the page, loses little of it.
-        if (this.answer !== start && performance.now() - this.toldAt > TELL_EVERY) this.tell([...messages, this.answer]);
+        if (this.answer !== start && performance.now() - this.toldAt > TELL_EVERY) this.tell([...messages, withoutHalfCalls(this.answer)]);
       },
     );
     if (!ending) return true; // it belongs to a conversation that is not shown any more
-    const answer = this.answer!;
-    const came = answer !== start;
+    const came = this.answer !== start;
+    const answer = withoutHalfCalls(this.answer!);
     const last = came ? answer : begun;
     if (last && (ending.finish === "stop" || ending.finish === "tool_calls")) this.whole.add(last);
     this.answer = undefined;

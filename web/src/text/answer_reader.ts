@@ -1,20 +1,21 @@
 /**
  * Reads an answer token by token: text, thoughts and tool calls.
  *
- * Markers are found by their ids, so text that only looks like one stays text, and none is ever seen in part. A call is given out when it
- * is whole: one that breaks off, or that cannot be read, becomes text, since half a call must not be run.
+ * Markers are found by their ids, so text that only looks like one stays text, and none is ever seen in part. A call is given out as it comes, and is
+ * JSON when it is whole. One that breaks off, or turns out to be none, becomes text as well, since half a call must not be run.
  */
 
 import { type AnswerFormat, THOUGHT_LABEL, THOUGHT_LAST } from "./answer_format";
+import { addCall, type CallDelta } from "./call_delta";
+import { CallReader } from "./call_reader";
 import { Detokenizer } from "./detokenizer";
 import { StopStrings } from "./stop_strings";
-import { type ParsedCall, parseCall } from "./tool_call_syntax";
 
 /** What a token, or the end, made certain. */
 export interface Delta {
   text: string;
   thought: string;
-  calls: ParsedCall[];
+  calls: CallDelta[];
 }
 
 export interface Read {
@@ -28,7 +29,7 @@ export interface Read {
 export const NOTHING: Read = { delta: { text: "", thought: "", calls: [] }, stopped: false, next: [] };
 
 export class AnswerReader {
-  /** Calls that were given out. */
+  /** Calls that were given out whole. */
   callCount = 0;
   /** Tokens of thoughts, without those around them. */
   thoughtTokens = 0;
@@ -36,8 +37,9 @@ export class AnswerReader {
   private readonly stops: StopStrings;
   private place: "text" | "thought" | "call" = "text";
   private thought = new ThoughtText();
-  /** By turns what is outside and inside quotes. */
-  private call: string[] = [];
+  /** Calls whose name was given out. */
+  private begunCalls = 0;
+  private call = new CallReader();
   private delta: Delta = NOTHING.delta;
   private stopped = false;
 
@@ -70,7 +72,7 @@ export class AnswerReader {
   private takeMarker(id: number): boolean {
     const { thoughtBegin, thoughtEnd, callBegin, callEnd, quote } = this.format.markers;
     const { place } = this;
-    if (place === "call" && id === quote) return this.leave(() => this.call.push(""));
+    if (place === "call" && id === quote) return this.leave(() => this.giveCall(this.call.quote()));
     if (place === "call" && id === callEnd) return this.leave(() => this.endCall());
     if (place === "thought" && id === thoughtEnd) return this.leave(() => (this.place = "text"));
     if (place === "text" && id === thoughtBegin) return this.leave(() => this.beginThought());
@@ -78,7 +80,7 @@ export class AnswerReader {
     return this.leave(() => {
       if (place === "call") this.giveUpCall(); // it never ended; nor did a thought, which may be left so
       this.place = "call";
-      this.call = [""];
+      this.call = new CallReader();
     });
   }
 
@@ -99,7 +101,7 @@ export class AnswerReader {
 
   private takeText(text: string): void {
     if (this.place === "thought") this.delta.thought += this.thought.push(text);
-    else if (this.place === "call") this.call[this.call.length - 1] += text;
+    else if (this.place === "call") this.giveCall(this.call.text(text));
     else {
       const found = this.stops.push(text);
       this.delta.text += found.text;
@@ -112,17 +114,24 @@ export class AnswerReader {
     this.thought = new ThoughtText();
   }
 
+  private giveCall(json: string, whole = false): void {
+    const name = this.call.takeName();
+    if (name !== undefined) this.begunCalls += 1;
+    if (name === undefined && json === "") return;
+    addCall(this.delta.calls, { index: this.begunCalls - 1, ...(name !== undefined && { name }), arguments: json, whole });
+  }
+
   private endCall(): void {
-    const call = parseCall(this.call);
-    if (!call) return this.giveUpCall();
+    const json = this.call.end();
+    if (json === null) return this.giveUpCall();
+    this.giveCall(json, true);
     this.place = "text";
     this.callCount += 1;
-    this.delta.calls.push(call);
   }
 
   private giveUpCall(): void {
     this.place = "text";
-    this.delta.text += this.call.join('"');
+    this.delta.text += this.call.raw;
   }
 }
 
