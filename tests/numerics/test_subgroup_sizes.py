@@ -1,10 +1,14 @@
-"""Variants by quads with the subgroups of other sizes that llvmpipe can have: four threads, and sixteen where the processor has AVX-512. What runs in this process has eight."""
+"""Variants by quads with subgroups of every size that WebGPU knows, and with threads in any order in them: emulated, and with those sizes that llvmpipe can have."""
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from compiler.kernels.kernel import SOFTWARE, SUBGROUPS
+from tests.fixtures.emulated_subgroups import EmulatedSubgroups
+from tests.numerics import test_kernel_experts, test_kernel_linear_matrix
 
 FOLDER = Path(__file__).parent
 PROCESSOR = Path("/proc/cpuinfo")
@@ -23,6 +27,15 @@ sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", *sys.argv[1:], "-k", "nati
 """
 
 
+@pytest.mark.parametrize("size", [4, 8, 16, 32, 64, 128])
+def test_products_by_quads_are_right_in_emulated_subgroups(native_gpu, size):
+    gpu = EmulatedSubgroups(native_gpu, size, seed=size)
+    test_kernel_linear_matrix.check(gpu, 16, 150, 100, "q8", variant=SUBGROUPS)
+    test_kernel_linear_matrix.check(gpu, 130, 270, 36, "q8", length=115, epilogue="gated", variant=(SUBGROUPS, SOFTWARE))
+    test_kernel_experts.check_chunk(gpu, "q4", 33, 96, 16, 5, variant=SUBGROUPS)
+
+
+# What runs in the tests' own process has eight.
 @pytest.mark.parametrize("size", [4, 16])
 def test_products_by_quads_are_right_in_subgroups_of_another_size(size):
     if size == 16 and not (PROCESSOR.exists() and "avx512f" in PROCESSOR.read_text()):
