@@ -1,5 +1,5 @@
 """The Programs of a model for CPUs: the same steps and weights as for GPUs, with fewer fusions and one size of chunk."""
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .cpu_kernels.adjust import adjust_kernel, mask_kernel
 from .cpu_kernels.cpu_kernel import RELAXED, SIMD128
@@ -11,10 +11,12 @@ from .pipeline import Lowered
 from .schedule.lower_cpu import CpuOperators
 from .schedule.lower_step import Context, StepLowering, View
 from .schedule.memory_plan import plan_memory
-from .schedule.program import PREPARE, Buffer, Launch, Program
+from .schedule.program import PREPARE, TRIAL, Buffer, Launch, Program
 from .state import state_words
 
 PEAK_BLOCK = 1024
+# About as many multiply-accumulates has a trial. Their weights (q8: 256 KiB) stay in the caches of a core, so that the instructions take the time and not memory.
+TRIAL_PRODUCTS = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ def lower_for_cpu(lowered: Lowered, variant: CpuVariant) -> Program:
              f"prefill_{chunk}": lower(f"prefill_{chunk}", list(handover)), "tail": lower("tail", ["logits"]), "sample": sample,
              "decode": decode + sample, "decode_logits": decode, "sample_adjusted": sample_adjusted}
     steps, scratch = plan_memory(steps, sizes)
+    steps[TRIAL] = [first_part(max(steps["decode"], key=lambda launch: launch.kernel.multiply_accumulates))]
     buffers = [Buffer("state", "state", 4 * state_words(chunk)), Buffer("logits", "logits", 4 * vocabulary),
                Buffer("peaks", "activation", 4 * ceil_div(vocabulary, PEAK_BLOCK)), Buffer("adjustments", "input", 4 * list_words(vocabulary)),
                Buffer("mask", "input", 4 * mask_words(vocabulary))]
@@ -67,3 +70,10 @@ def lower_for_cpu(lowered: Lowered, variant: CpuVariant) -> Program:
     program = Program({buffer.name: buffer for buffer in buffers if buffer.name in bound}, steps, (chunk,), context, lowering.constants)
     program.check()
     return program
+
+
+def first_part(launch: Launch) -> Launch:
+    """The launch of a product, of which it does but the first TRIAL_PRODUCTS."""
+    kernel = launch.kernel
+    items = max(1, kernel.items * TRIAL_PRODUCTS // kernel.multiply_accumulates) if kernel.multiply_accumulates > TRIAL_PRODUCTS else kernel.items
+    return replace(launch, kernel=replace(kernel, items=items, multiply_accumulates=kernel.multiply_accumulates * items // kernel.items))

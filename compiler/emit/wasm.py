@@ -19,7 +19,7 @@ STACK_BYTES = 128 << 10
 MOST_THREADS = 16
 ALIGNMENT = 64
 LIMIT = PAGE * MOST_PAGES
-EXPORTS = {True: ["run", "serve", "abandon", "quit"], False: ["run"]}
+EXPORTS = {True: ["alone", "run", "serve", "abandon", "quit"], False: ["alone", "run"]}
 
 
 @dataclass(frozen=True)

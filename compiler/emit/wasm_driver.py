@@ -58,6 +58,11 @@ ALONE = """\
 #define WAKE(place)
 """
 RUN = """\
+/* Does a step with this thread alone, before others serve. */
+void alone(i32 step) {
+  execute(step, 0, 1);
+}
+
 /* Does a step, together with `threads - 1` others that are, or will be, in `serve`. */
 void run(i32 step, i32 threads) {
   STORE(job, step);
@@ -93,7 +98,7 @@ void quit(void) {
 
 
 def driver(steps: dict[str, list[Launch]], offsets: dict[str, int], threads: bool) -> str:
-    """C text with the exported functions `run` and, for threads, `serve`, `abandon` and `quit` (docs/artifact.md, "WebAssembly").
+    """C text with the exported functions `alone`, `run` and, for threads, `serve`, `abandon` and `quit` (docs/artifact.md, "WebAssembly").
 
     offsets: bytes from the start of memory, by buffer name. A step's number is its place in `steps`.
     """

@@ -42,7 +42,7 @@ def test_the_page_opens_and_answers_after_its_server_has_gone(context, wasm_site
     assert page.evaluate("crossOriginIsolated")  # the headers are kept with the files
     wait_until_ready(page)
     ask_for_five_tokens(page)
-    texts = {f"models/{MODEL}/{file}" for file in ("model.json", "tokenizer.json", "chat_template.jinja", "wasm/int16-relaxed-threads.wasm")}
+    texts = {f"models/{MODEL}/{file}" for file in ("model.json", "tokenizer.json", "chat_template.jinja", "wasm/int16-relaxed-threads.wasm", "wasm/int16-threads.wasm")}
     built = {path.relative_to(wasm_site).as_posix() for path in (wasm_site / "assets").iterdir()}
     # What knows grammars is as large as all else, and no part of the page.
     grammar = {file for file in built if "grammar" in file}

@@ -28,7 +28,7 @@ def engine(request, page):
     activations, threads, simd = request.param
     if (activations, simd) == ("int16", "simd128"):
         hook_workers(page.page, NO_RELAXED_SIMD)
-    info = page.load("gemma-3-270m", backend="wasm", activations=activations, threads=threads)
+    info = page.load("gemma-3-270m", backend="wasm", activations=activations, threads=threads, tuning="off")
     assert (info["backend"]["name"], info["backend"]["threads"], info["backend"]["module"]["simd"]) == ("wasm", threads, simd)
     return page, TOLERANCES[activations]
 

@@ -1,5 +1,6 @@
 """WebAssembly as the engine loads it: which module and how many threads, what is refused before a download, and what is left after an unload."""
 import json
+import re
 import shutil
 
 import pytest
@@ -49,7 +50,7 @@ def test_the_same_answer_with_every_number_of_threads(wasm_engine):
     for threads in (None, 1, 2, 3, 4):
         backend = wasm_engine.load(MODEL, backend="wasm", **({} if threads is None else {"threads": threads}))["backend"]
         assert backend["threads"] == threads or (threads is None and backend["threads"] <= processors)
-        assert (backend["module"]["simd"], backend["module"]["activations"]) == ("relaxed", "int16")
+        assert backend["module"]["activations"] == "int16"
         assert ("threads" in backend["module"]["file"]) == (backend["threads"] > 1)
         assert len(wasm_engine.page.workers) >= backend["threads"]
         answers.append((wasm_engine.tokens(PROMPT, 24), wasm_engine.logits(PROMPT)))
@@ -89,18 +90,26 @@ def test_a_host_that_sends_another_type_for_modules_is_good_enough(wasm_engine):
     assert len(wasm_engine.tokens(PROMPT, 8)) == 8
 
 
-def test_relaxed_simd_is_taken_where_it_is(wasm_engine):
-    for expected in ("relaxed", "simd128"):
-        for asked in ({}, {"activations": "int8"}):
-            module = wasm_engine.load(MODEL, backend="wasm", **asked)["backend"]["module"]
-            assert (module["simd"], module["activations"]) == (expected, "int16")
-            assert len(wasm_engine.tokens(PROMPT, 8)) == 8
-        hook_workers(wasm_engine.page, NO_RELAXED_SIMD)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_of_relaxed_and_plain_simd_the_faster_is_taken_with_the_same_answer(wasm_engine, threads):
+    asked = {"backend": "wasm", "threads": threads}
+    tried = wasm_engine.load(MODEL, **asked)["backend"]["module"]
+    relaxed, plain = map(int, re.fullmatch(r"tried out: (\d+) µs with relaxed SIMD, (\d+) µs with plain SIMD", tried["module_reason"]).groups())
+    assert relaxed == plain or (tried["simd"] == "relaxed") == (relaxed < plain)
+    answers = [wasm_engine.tokens(PROMPT, 8)]
+    untried = wasm_engine.load(MODEL, **asked, tuning="off")["backend"]["module"]
+    assert (untried["simd"], untried["module_reason"]) == ("relaxed", "tuning is off")
+    answers.append(wasm_engine.tokens(PROMPT, 8))
+    hook_workers(wasm_engine.page, NO_RELAXED_SIMD)
+    alone = wasm_engine.load(MODEL, **asked)["backend"]["module"]
+    assert (alone["simd"], alone["module_reason"]) == ("simd128", "there is no other")
+    assert wasm_engine.load(MODEL, **asked, activations="int8")["backend"]["module"]["activations"] == "int16"
+    assert [*answers, wasm_engine.tokens(PROMPT, 8)] == 3 * answers[:1]
 
 
 def test_a_thread_that_traps_is_an_error_and_nobody_waits_for_it(wasm_engine):
     hook_workers(wasm_engine.page, TRAPPING_THREADS)
-    failure = fails(wasm_engine, {"backend": "wasm", "threads": 2})
+    failure = fails(wasm_engine, {"backend": "wasm", "threads": 2, "tuning": "off"})
     assert failure["code"] == "worker-failed"
     assert 'the step "prepare" of wasm/int16-relaxed-threads.wasm broke off' in failure["message"] and "load the model again" in failure["message"]
 

@@ -28,6 +28,7 @@ def test_the_card_names_webassembly_its_threads_and_the_reasons(page, wasm_addre
     expect(row(page, "Why there")).to_contain_text("WebGPU would compute on the processor too")
     expect(row(page, "Threads")).to_contain_text("as many as the processor runs at once")
     expect(row(page, "Module")).to_contain_text("SIMD, activations of 14 bits")
+    expect(row(page, "Why this one")).to_contain_text("tried out: ")
 
 
 def test_a_lost_gpu_shows_in_a_note_and_on_the_card_and_the_answer_goes_on(page, wasm_address):

@@ -1,9 +1,12 @@
 import { afterEach, describe, expect, test, vi } from "vitest";
+import { sha256 } from "../src/artifact/hash";
 import type { Manifest, WasmProgram } from "../src/artifact/manifest";
-import { chooseModule } from "../src/wasm/choose_module";
+import type { TuningRequest } from "../src/backend/backend";
+import { chooseModules } from "../src/wasm/choose_module";
 import { compileModule } from "../src/wasm/compile";
 import { findFeatures, type WasmFeatures } from "../src/wasm/features";
 import { openWasm } from "../src/wasm/open_wasm";
+import { measureTrials } from "../src/wasm/try_modules";
 import { WasmBackend } from "../src/wasm/wasm_backend";
 import { makeArtifact } from "./fixture";
 import { ADJUST, CACHE, moduleBytes, STACK_BYTES, STEPS, TRACE, wasmProgram } from "./wasm_fixture";
@@ -34,22 +37,22 @@ describe("findFeatures", () => {
   });
 });
 
-describe("chooseModule", () => {
+describe("chooseModules", () => {
   const choose = (request = {}, features = {}) => {
-    const { module, threads, threadsReason } = chooseModule(program, { ...REQUEST, ...request }, { ...ALL, ...features });
-    return [module.file.slice(5, -5), threads, threadsReason];
+    const { modules, threads, threadsReason } = chooseModules(program, { ...REQUEST, ...request }, { ...ALL, ...features });
+    return [modules.map(({ file }) => file.slice(5, -5)).join(" "), threads, threadsReason];
   };
 
   test.each([
-    [{}, {}, ["relaxed-threads", 3, "as many as the processor runs at once"]],
-    [{}, { processors: 1 }, ["relaxed", 1, "as many as the processor runs at once"]],
-    [{}, { processors: 9 }, ["relaxed-threads", 4, "the most that the artifact serves, of 9 that the processor runs at once"]],
+    [{}, {}, ["relaxed-threads simd128-threads", 3, "as many as the processor runs at once"]],
+    [{}, { processors: 1 }, ["relaxed simd128", 1, "as many as the processor runs at once"]],
+    [{}, { processors: 9 }, ["relaxed-threads simd128-threads", 4, "the most that the artifact serves, of 9 that the processor runs at once"]],
     [{}, { relaxed: false }, ["simd128-threads", 3, "as many as the processor runs at once"]],
-    [{}, { threadless: "no isolation" }, ["relaxed", 1, "no isolation"]],
-    [{ threads: 2 }, { threadless: "no isolation" }, ["relaxed", 1, "no isolation"]],
-    [{ threads: 2 }, {}, ["relaxed-threads", 2, "asked for"]],
-    [{ threads: 1 }, {}, ["relaxed", 1, "asked for"]],
-    [{ threads: 1, activations: "float16" }, {}, ["relaxed", 1, "asked for"]],
+    [{}, { threadless: "no isolation" }, ["relaxed simd128", 1, "no isolation"]],
+    [{ threads: 2 }, { threadless: "no isolation" }, ["relaxed simd128", 1, "no isolation"]],
+    [{ threads: 2 }, {}, ["relaxed-threads simd128-threads", 2, "asked for"]],
+    [{ threads: 1 }, {}, ["relaxed simd128", 1, "asked for"]],
+    [{ threads: 1, activations: "float16" }, {}, ["relaxed simd128", 1, "asked for"]],
     [{ threads: 1, activations: "float" }, {}, ["simd128-float", 1, "asked for"]],
   ])("for %j, where there is %j, takes %j", (request, features, expected) => {
     expect(choose(request, features)).toEqual(expected);
@@ -114,14 +117,40 @@ describe("compileModule", () => {
   });
 });
 
+describe("measureTrials", () => {
+  /** What the trials of these milliseconds are found to take, and how often each ran, with a clock that ticks so often. */
+  function measured(costs: number[], tick: number) {
+    let at = 0;
+    const runs = costs.map(() => 0);
+    const trials = costs.map((cost, i) => () => {
+      runs[i]! += 1;
+      at += cost;
+    });
+    const found = measureTrials(trials, () => Math.floor(at / tick) * tick);
+    return { found, runs, took: at };
+  }
+
+  test("finds what each takes, from many runs", () => {
+    const { found, runs, took } = measured([0.5, 0.25], 0.125);
+    expect(found).toEqual([0.5, 0.25]);
+    expect([runs, took]).toEqual([[40, 80], 40]);
+  });
+
+  test("ends in time where the clock ticks rarely, and still finds the faster one", () => {
+    const { found, took } = measured([0.5, 0.25], 100);
+    expect(found[1]!).toBeLessThan(found[0]!);
+    expect(took).toBeLessThan(500);
+  });
+});
+
 describe("WasmBackend", () => {
   /** A backend on one thread, ready, and the words that its module writes. */
-  async function start(wasm: WasmProgram = program) {
+  async function start(wasm: WasmProgram = program, { tuning = "auto" as TuningRequest, loops = {} as Record<string, number> } = {}) {
     const opened = openWasm({ ...manifest, wasm }, { ...REQUEST, threads: 1 }, ALL);
     const backend = new WasmBackend(opened, manifest, "a test");
     const words = new Int32Array(opened.memory.buffer);
-    const source = { manifest, text: async () => "", response: async () => new Response(moduleBytes(manifest)), onPart: () => undefined };
-    await backend.prepare(source);
+    const source = { manifest, text: async () => "", response: async (file: string) => new Response(moduleBytes(manifest, loops[file])), onPart: () => undefined };
+    await backend.prepare(source, { tuning, activations: "int16" });
     await backend.complete();
     const trace = () => [...words.subarray(TRACE / 4 + 1, TRACE / 4 + 1 + words[TRACE / 4]!)].map((step) => Object.keys(STEPS)[step]);
     return { backend, words, trace };
@@ -133,6 +162,22 @@ describe("WasmBackend", () => {
   test("runs each step once before any answer, so that the browser compiles it well", async () => {
     const { trace } = await start();
     expect(trace()).toEqual(WARM_UP);
+  });
+
+  test("takes the fastest of the modules that give the same bits, and says so", async () => {
+    const loops = { "wasm/relaxed.wasm": 100_000, "wasm/simd128.wasm": 1000 };
+    const modules = await Promise.all(program.modules.map(async (module) => {
+      const bytes = moduleBytes(manifest, loops[module.file as keyof typeof loops]);
+      return { ...module, bytes: bytes.length, sha256: await sha256(bytes) };
+    }));
+    const tried = { ...program, modules, steps: { ...program.steps, trial: 7 } };
+    const { backend, trace } = await start(tried, { loops });
+    expect(backend.info.module).toMatchObject({ simd: "simd128", module_reason: expect.stringMatching(/^tried out: \d+ µs with relaxed SIMD, \d+ µs with plain SIMD$/) });
+    expect(trace()).toEqual(WARM_UP);
+    const off = await start(tried, { loops, tuning: "off" });
+    expect(off.backend.info.module).toMatchObject({ simd: "relaxed", module_reason: "tuning is off" });
+    const old = await start({ ...tried, steps: program.steps }, { loops });
+    expect(old.backend.info.module).toMatchObject({ simd: "relaxed", module_reason: expect.stringContaining("compile it again") });
   });
 
   test("runs the steps of an answer in order, with state and tokens in the memory", async () => {

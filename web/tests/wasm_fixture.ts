@@ -1,6 +1,6 @@
 /**
  * A module made by hand, as docs/artifact.md has them, and a manifest's part that goes with it. Its `run` notes the number of each step from byte TRACE
- * on, with their count at TRACE itself; the steps from `sample` on draw one token, the number of the step.
+ * on, with their count at TRACE itself; the steps from `sample` on draw one token, the number of the step. Its `alone` takes as long as it is told.
  */
 
 import { sha256 } from "../src/artifact/hash";
@@ -38,8 +38,8 @@ const add = (a: number[], b: number[]): number[] => [...a, ...b, 0x6a];
 /** Byte of word `load(index)` of a list at `base`. */
 const wordAt = (base: number, index: number): number[] => add(constant(base), [...load(index), 0x41, 2, 0x74]);
 
-/** Of a module without threads. The state's fields are those of `manifest`. */
-export function moduleBytes({ state: { fields } }: Manifest): Uint8Array<ArrayBuffer> {
+/** Of a module without threads. The state's fields are those of `manifest`. `loops`: of `alone`. */
+export function moduleBytes({ state: { fields } }: Manifest, loops = 1): Uint8Array<ArrayBuffer> {
   const step = [0x20, 0];
   const generated = STATE + 4 * fields.generated;
   const code = [
@@ -50,15 +50,16 @@ export function moduleBytes({ state: { fields } }: Manifest): Uint8Array<ArrayBu
     ...store(constant(generated), add(load(generated), constant(1))),
     0x0b, 0x0b,
   ];
+  const alone = [...constant(loops), 0x21, 0, 0x03, 0x40, 0x20, 0, ...constant(1), 0x6b, 0x22, 0, 0x0d, 0, 0x0b, 0x0b];
   const memory = [1, ...leb(PAGES), ...leb(65536)]; // at least, at most
   return Uint8Array.from([
     0, 0x61, 0x73, 0x6d, 1, 0, 0, 0,
-    ...section(1, vector([[0x60, 2, 0x7f, 0x7f, 0]])),
+    ...section(1, vector([[0x60, 2, 0x7f, 0x7f, 0], [0x60, 1, 0x7f, 0]])),
     ...section(2, vector([[...text("env"), ...text("memory"), 2, ...memory]])),
-    ...section(3, vector([[0]])),
+    ...section(3, vector([[0], [1]])),
     ...section(6, vector([[0x7f, 1, ...constant(0), 0x0b]])),
-    ...section(7, vector([[...text("run"), 0, 0], [...text("__stack_pointer"), 3, 0]])),
-    ...section(10, vector([[...leb(code.length + 1), 0, ...code]])),
+    ...section(7, vector([[...text("run"), 0, 0], [...text("alone"), 0, 1], [...text("__stack_pointer"), 3, 0]])),
+    ...section(10, vector([code, alone].map((body) => [...leb(body.length + 1), 0, ...body]))),
   ]);
 }
 

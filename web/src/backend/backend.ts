@@ -94,11 +94,13 @@ export interface ModuleInfo {
   bytes: number;
   simd: "relaxed" | "simd128";
   activations: ActivationsRequest;
+  /** Why this one runs. */
+  module_reason: string;
   /** Why so many threads compute. */
   threads_reason: string;
   /** All of linear memory, weights and caches among it. */
   memory_bytes: number;
-  /** From the module's first byte asked for to its being compiled. */
+  /** From the first byte of a module asked for to its being compiled; of both, where two are tried out. */
   compile_milliseconds: number;
 }
 

@@ -33,6 +33,7 @@ function backendRows({ name, adapter, reason, threads, module }: EngineInfo["bac
     ...rows,
     ["Threads", `${threads}: ${module.threads_reason}`],
     ["Module", `${formatBytes(module.bytes)} with ${simd}, ${activations}`],
+    ["Why this one", module.module_reason],
     ["Memory", formatBytes(module.memory_bytes)],
   ];
 }

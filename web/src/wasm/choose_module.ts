@@ -1,4 +1,4 @@
-/** Which of an artifact's modules runs here, and with how many threads. */
+/** Which of an artifact's modules may run here, and with how many threads. */
 
 import type { WasmModule, WasmProgram } from "../artifact/manifest";
 import type { ActivationsRequest } from "../backend/backend";
@@ -12,8 +12,9 @@ export interface ModuleRequest {
   threads: number | null;
 }
 
-export interface ChosenModule {
-  module: WasmModule;
+export interface ChosenModules {
+  /** All give the same bits; the first is the best guess. */
+  modules: readonly WasmModule[];
   threads: number;
   threadsReason: string;
 }
@@ -22,19 +23,19 @@ export interface ChosenModule {
  * Throws GemletError "no-backend" where this browser lacks what every module needs, "bad-request" where the artifact has no module that does what is
  * asked for, or serves fewer threads.
  */
-export function chooseModule({ modules, stacks }: WasmProgram, request: ModuleRequest, features: WasmFeatures): ChosenModule {
+export function chooseModules({ modules, stacks }: WasmProgram, request: ModuleRequest, features: WasmFeatures): ChosenModules {
   if (!features.simd) {
     throw new GemletError("no-backend", "this browser's WebAssembly has no SIMD; Chrome and Edge 91, Firefox 89 and Safari 16.4, or newer, have it");
   }
   const { count, reason } = countThreads(request.threads, stacks.threads, features);
   const activations = request.activations === "float" ? "float" : "int16";
   const usable = modules.filter((each) => each.activations === activations && each.threads === count > 1 && (each.simd === "simd128" || features.relaxed));
-  const module = usable.find(({ simd }) => simd === "relaxed") ?? usable[0];
-  if (!module) {
+  if (usable.length === 0) {
     const threads = count > 1 ? "threads" : "one thread";
     throw new GemletError("bad-request", `activations: the artifact has no module for ${JSON.stringify(activations)} with ${threads} that runs in this browser`);
   }
-  return { module, threads: count, threadsReason: reason };
+  const isRelaxed = ({ simd }: WasmModule): number => Number(simd === "relaxed");
+  return { modules: usable.toSorted((a, b) => isRelaxed(b) - isRelaxed(a)), threads: count, threadsReason: reason };
 }
 
 function countThreads(wanted: number | null, most: number, { threadless, processors }: WasmFeatures): { count: number; reason: string } {

@@ -4,6 +4,8 @@ import { GemletError } from "../errors";
 
 /** docs/artifact.md, "WebAssembly". `serve`, `abandon` and `quit` are there in modules with threads alone. */
 export interface Exports {
+  /** Does a step, before any thread serves. Older artifacts, which have no step for trials, lack it. */
+  alone(step: number): void;
   /** Called by thread 0: does a step together with the threads that serve. */
   run(step: number, threads: number): void;
   /** Called by each other thread, once: takes part in every step until `quit`. */

@@ -4,10 +4,10 @@ import { PAGE_BYTES } from "../artifact/check_wasm";
 import type { Manifest, WasmProgram } from "../artifact/manifest";
 import type { EmbeddingsRequest } from "../backend/backend";
 import { GemletError } from "../errors";
-import { type ChosenModule, chooseModule, type ModuleRequest } from "./choose_module";
+import { type ChosenModules, chooseModules, type ModuleRequest } from "./choose_module";
 import { findFeatures, type WasmFeatures } from "./features";
 
-export interface OpenWasm extends ChosenModule {
+export interface OpenWasm extends ChosenModules {
   program: WasmProgram;
   memory: WebAssembly.Memory;
 }
@@ -31,7 +31,7 @@ export function openWasm(manifest: Manifest, request: WasmRequest, features: Was
   if (request.perLayerEmbeddings === "storage") {
     throw new GemletError("bad-request", 'perLayerEmbeddings: "storage" is not supported by WebAssembly, where kernels read the tables in memory; load with "auto"');
   }
-  const chosen = chooseModule(wasm, request, features);
+  const chosen = chooseModules(wasm, request, features);
   return { ...chosen, program: wasm, memory: createMemory(name, wasm.memory_bytes, chosen.threads > 1) };
 }
 

@@ -1,20 +1,21 @@
 /** Runs a Program's steps as WebAssembly, in this thread and those of a pool. A step keeps this thread until it is done. */
 
-import type { Manifest, WasmProgram } from "../artifact/manifest";
+import type { Manifest, WasmModule, WasmProgram } from "../artifact/manifest";
 import type { ShardSink } from "../artifact/shards";
-import type { ArtifactSource, Backend, BackendInfo, CacheCopy, Drawn, DrawRequest, Sampling } from "../backend/backend";
+import type { ArtifactSource, Backend, BackendInfo, CacheCopy, Drawn, DrawRequest, KernelsRequest, Sampling } from "../backend/backend";
 import { State } from "../backend/state";
 import { Turns } from "../backend/turn";
 import { usedBytes } from "../backend/used_bytes";
 import { GemletError } from "../errors";
 import type { Chunk } from "../generate/chunks";
 import { KeptTokens } from "../generate/kept_tokens";
-import type { ChosenModule } from "./choose_module";
+import type { ChosenModules } from "./choose_module";
 import { compileModule } from "./compile";
 import { copyCaches } from "./copy_caches";
 import { type Exports, instantiate, type ThreadStart } from "./instance";
 import type { OpenWasm } from "./open_wasm";
 import { Pool } from "./pool";
+import { measureTrials } from "./try_modules";
 
 /** Undefined in a backend that was unloaded, so that nothing keeps the memory. */
 interface Loaded {
@@ -33,7 +34,7 @@ export class WasmBackend implements Backend {
   readonly parts = { total: 1, unit: "files" } as const;
   readonly kept: KeptTokens;
   private readonly program: WasmProgram;
-  private readonly chosen: ChosenModule;
+  private readonly chosen: ChosenModules;
   private readonly turns = new Turns();
   private loaded: Loaded | undefined;
   private failure: GemletError | undefined;
@@ -67,21 +68,35 @@ export class WasmBackend implements Backend {
     };
   }
 
-  async prepare(source: ArtifactSource): Promise<void> {
-    const { module: spec, threadsReason } = this.chosen;
+  async prepare(source: ArtifactSource, { tuning }: KernelsRequest): Promise<void> {
+    const { modules, threadsReason } = this.chosen;
+    const hasTrial = this.program.steps["trial"] !== undefined;
+    const specs = hasTrial && tuning !== "off" ? modules : modules.slice(0, 1);
     const started = performance.now();
-    const module = await compileModule(spec, await source.response(spec.file));
+    const compiled = await Promise.all(specs.map(async (spec) => compileModule(spec, await source.response(spec.file))));
     const compile_milliseconds = performance.now() - started;
-    this.need().module = module;
-    const { file, bytes, simd, activations } = spec;
+    const untried = modules.length === 1 ? "there is no other" : hasTrial ? "tuning is off" : "the artifact is older than trials; compile it again for the fastest";
+    const { index, reason: module_reason } = specs.length > 1 ? this.tryOut(specs, compiled) : { index: 0, reason: untried };
+    const { file, bytes, simd, activations } = specs[index]!;
+    this.need().module = compiled[index]!;
     const { memory_bytes } = this.program;
-    this.info = { ...this.info, module: { file, bytes, simd, activations, threads_reason: threadsReason, memory_bytes, compile_milliseconds } };
+    this.info = { ...this.info, module: { file, bytes, simd, activations, module_reason, threads_reason: threadsReason, memory_bytes, compile_milliseconds } };
     source.onPart();
+  }
+
+  /** The fastest of modules, whatever is in memory. */
+  private tryOut(specs: readonly WasmModule[], compiled: readonly WebAssembly.Module[]): { index: number; reason: string } {
+    const instances = compiled.map((module) => instantiate(this.threadStart(0, module)));
+    const times = measureTrials(instances.map(({ alone }) => () => alone(this.program.steps["trial"]!)));
+    const index = times.indexOf(Math.min(...times));
+    const told = specs.map(({ simd }, i) => `${(1000 * times[i]!).toFixed(0)} µs with ${simd === "relaxed" ? "relaxed SIMD" : "plain SIMD"}`);
+    return { index, reason: `tried out: ${told.join(", ")}` };
   }
 
   /** Threads start only now: a load that fails leaves none. */
   async complete(): Promise<void> {
-    const [own, ...others] = this.starts();
+    const module = this.need().module!;
+    const [own, ...others] = Array.from({ length: this.chosen.threads }, (_, thread) => this.threadStart(thread, module));
     this.need().exports = instantiate(own!);
     const pool = await Pool.start(others);
     this.need().pool = pool;
@@ -171,11 +186,9 @@ export class WasmBackend implements Backend {
     this.need();
   }
 
-  private starts(): ThreadStart[] {
-    const { memory, module } = this.need();
+  private threadStart(thread: number, module: WebAssembly.Module): ThreadStart {
     const { offset, bytes } = this.program.stacks;
-    const { threads } = this.chosen;
-    return Array.from({ length: threads }, (_, thread) => ({ module: module!, memory, thread, threads, stackTop: offset + (thread + 1) * bytes }));
+    return { module, memory: this.need().memory, thread, threads: this.chosen.threads, stackTop: offset + (thread + 1) * bytes };
   }
 
   /** Throws GemletError "worker-failed" where the step traps, in whatever thread: nothing can be computed any more then. */
@@ -184,7 +197,7 @@ export class WasmBackend implements Backend {
     try {
       exports!.run(this.program.steps[step]!, this.chosen.threads);
     } catch (cause) {
-      this.failure = new GemletError("worker-failed", `the step "${step}" of ${this.chosen.module.file} broke off: ${(cause as Error).message}; load the model again`);
+      this.failure = new GemletError("worker-failed", `the step "${step}" of ${this.info.module!.file} broke off: ${(cause as Error).message}; load the model again`);
       throw this.failure;
     }
   }
