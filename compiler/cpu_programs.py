@@ -41,7 +41,8 @@ def lower_for_cpu(lowered: Lowered, variant: CpuVariant) -> Program:
     handover = {f"handover.{name}": width for name, width in model.handover().items()}
     inputs = {"tokens": "state", "state": "state", "caches": tuple(caches),
               "handover": tuple(View(name, (1, width), width) for name, width in handover.items())}
-    operators = CpuOperators(None if variant.activations == "float" else variant.simd).lowerings
+    apart = {weight.name: [tensor.row_count for tensor in weight.tensors] for weight in weights if weight.rounding and not weight.rounding.one_input}
+    operators = CpuOperators(None if variant.activations == "float" else variant.simd, apart).lowerings
     names = [weight.name for weight in weights]
 
     def lower(step: str, results: list[str]) -> list[Launch]:

@@ -35,12 +35,9 @@ def compile_model(checkpoint: Checkpoint, out: Path, name: str | None, quant: st
         raise GemletError(f"{checkpoint.path}: no weights here, only a configuration; compile needs a checkpoint, or --no-weights for the kernels alone")
     with progress.phase("lowering the model", None, "steps"):
         lowered = lower_model(checkpoint, quant, context, dump)
-        wasm = plan_wasm(lowered) if WASM in targets and all(weight.rounding is None or weight.rounding.one_input for weight in lowered.weights) else None
+        wasm = plan_wasm(lowered) if WASM in targets else None
         tokenizer = tokenizer_json(checkpoint) if weights else None
     fits = wasm is not None and wasm.memory_bytes <= LIMIT
-    if targets == (WASM,) and wasm is None:
-        raise GemletError(f"{checkpoint.path}: matrices of this mobile checkpoint that are read together (q, k and v; gate and up) round their input in different steps, "
-                          "which WebAssembly kernels cannot; take --targets webgpu")
     if targets == (WASM,) and not fits:
         raise GemletError(f"{checkpoint.path}: {wasm.memory_bytes} bytes of linear memory, but WebAssembly addresses {LIMIT}; take --targets webgpu, "
                           "a smaller --context or fewer bits (--quant q4)")
@@ -56,8 +53,7 @@ def compile_model(checkpoint: Checkpoint, out: Path, name: str | None, quant: st
         shards, pieces = write_weights(folder, lowered, programs, progress) if weights else ([], {})
         write_texts(folder, checkpoint, tokenizer)
         tokens = special_token_ids(tokenizer, checkpoint.generation) if weights else None
-        emitted = tuple(target for target in targets if target != WASM or wasm is not None)
-        document = manifest(name, checkpoint, quant, emitted, lowered, shaders if WEBGPU in targets else None, tokens, shards, pieces)
+        document = manifest(name, checkpoint, quant, targets, lowered, shaders if WEBGPU in targets else None, tokens, shards, pieces)
         document["wasm"] = wasm and (wasm_entry(wasm, modules, pieces) if fits else unfit_entry(wasm))
         write_json(folder / "model.json", document)
         # In the model's folder at first, so that whatever fails takes it along.

@@ -68,7 +68,7 @@ def quantize_kernel(tokens: int, columns: int, group: int, form: str, zero: int,
                 peak[T.Ramp(0, 1, 4)] = T.max(peak[T.Ramp(0, 1, 4)], T.max(values[v], T.Broadcast(T.float32(0), 4) - values[v]))
             largest: T.float32 = T.max(T.max(peak[0], peak[1]), T.max(peak[2], peak[3]))
             if rounding is not None:
-                SCALES[at] = T.Select(STEPS[1] != T.float32(0), STEPS[1], largest * exact(1 / LARGEST))
+                SCALES[at] = T.Select(rounding.input_step(STEPS, 0) != T.float32(0), rounding.input_step(STEPS, 0), largest * exact(1 / LARGEST))
             else:
                 SCALES[at] = largest * exact(1 / LARGEST)
             # In a group of zeros all q are 0, whatever the inverse, as long as it is finite.
@@ -77,7 +77,7 @@ def quantize_kernel(tokens: int, columns: int, group: int, form: str, zero: int,
             for v in T.unroll(vectors):
                 counted[0] = values[v] * T.Broadcast(inverse, 4)
                 if rounding is not None:
-                    counted[0] = T.Select(STEPS[1] != T.float32(0), bounded_steps(values[v], STEPS[1]), counted[0])
+                    counted[0] = T.Select(rounding.input_step(STEPS, 0) != T.float32(0), bounded_steps(values[v], rounding.input_step(STEPS, 0)), counted[0])
                 whole[T.Ramp(0, 1, 4)] = nearest(counted[0])
                 total[T.Ramp(0, 1, 4)] = total[T.Ramp(0, 1, 4)] + whole[T.Ramp(0, 1, 4)]
                 word: T.int32 = (at * vectors + v) * words

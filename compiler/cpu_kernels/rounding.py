@@ -26,7 +26,7 @@ def rounded4(x, step):
 
 
 def round_kernel(tokens: int, width: int, stride: int, offset: int, rounding: Rounding) -> CpuKernel:
-    """Y[M, K] = X rounded to the input's steps, for products in float32. STEPS: the table of compiler/kernels/rounding.py, all of whose inputs have one step.
+    """Y[M, K] = X rounded to the input's steps, for products in float32. STEPS: the table of compiler/kernels/rounding.py, in which `rounding` finds one step for all rows.
 
     stride, offset: values from one row's x to the next, and before the first. K and both are multiples of 4.
     """

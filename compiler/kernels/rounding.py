@@ -15,10 +15,12 @@ WORDS = 3
 
 @dataclass(frozen=True)
 class Rounding:
-    """parts: matrices in W. one_input: all round their input alike, so that a value of x is rounded once for all rows."""
+    """parts: matrices in W. one_input: all round their input alike, so that a value of x is rounded once for all rows. only: the part whose rows, and
+    no others, a kernel computes."""
 
     parts: int
     one_input: bool
+    only: int | None = None
 
     @property
     def words(self) -> int:
@@ -27,27 +29,30 @@ class Rounding:
 
     @property
     def name(self) -> str:
+        if self.only is not None:
+            return f"round{self.parts}_only{self.only}"
         return f"round{self.parts}" + ("" if self.one_input else "_apart")
 
     def input_step(self, A, row):
         """The step of the input, as row `row` of W sees it."""
-        return A[1] if self.one_input else _of_row(A, self.parts, 1, row)
+        return A[1] if self.one_input else self._step(A, 1, row)
 
     def output_step(self, A, row):
         """The step of row `row` of the product."""
-        return _of_row(A, self.parts, 2, row)
+        return self._step(A, 2, row)
+
+    def _step(self, A, word: int, row):
+        if self.only is not None:
+            return A[WORDS * self.only + word]
+        found = A[word]
+        for part in range(1, self.parts):
+            found = T.Select(T.Cast("float32", row) >= A[WORDS * part], A[WORDS * part + word], found)
+        return found
 
 
 def rounding_table(first_rows: list[int], steps: list[tuple[float, float]]) -> np.ndarray:
     """The buffer A, float32 [3 * parts]. steps: (input, output) of each part."""
     return np.array([[first, *pair] for first, pair in zip(first_rows, steps)], np.float32).reshape(-1)
-
-
-def _of_row(A, parts: int, word: int, row):
-    found = A[word]
-    for part in range(1, parts):
-        found = T.Select(T.Cast("float32", row) >= A[WORDS * part], A[WORDS * part + word], found)
-    return found
 
 
 def whole_steps(x, step):

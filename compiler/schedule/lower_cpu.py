@@ -1,11 +1,13 @@
 """The CPU kernels of each operator, as they are before the fusions for GPUs: a launch costs a CPU next to nothing."""
+from dataclasses import replace
 from functools import cache
+from itertools import accumulate
 
 from ..cpu_kernels.attention import attention_kernel
 from ..cpu_kernels.embed import embed_kernel, last_row_kernel
 from ..cpu_kernels.experts import experts_kernel, weighted_sum_kernel
 from ..cpu_kernels.kv_append import kv_append_kernel
-from ..cpu_kernels.linear import linear_kernel
+from ..cpu_kernels.linear import RowsOf, linear_kernel
 from ..cpu_kernels.norm import norm_kernel
 from ..cpu_kernels.quantize import WORDS, form_for, quantize_kernel
 from ..cpu_kernels.rotate_queries import rotate_queries_kernel
@@ -26,10 +28,11 @@ from .lower_step import StepLowering, View
 
 
 class CpuOperators:
-    """The lowerings by operator. simd: RELAXED or SIMD128 for products in whole numbers; None for products in float32."""
+    """The lowerings by operator. simd: RELAXED or SIMD128 for products in whole numbers; None for products in float32. parts: the numbers of rows of the
+    matrices that a weight consists of, where these round their input apart."""
 
-    def __init__(self, simd: str | None):
-        self.simd = simd
+    def __init__(self, simd: str | None, parts: dict[str, list[int]]):
+        self.simd, self.parts = simd, parts
         self.lowerings = {
             "embed": self.embed, "linear": self.linear, "norm": self.norm, "norm_rope_kv_append": self.kv_append, "norm_rope_attend": self.attend,
             "last_row": self.last_row, "route": self.route, "experts_gated": self.experts_gated, "experts_sum": self.experts_sum}
@@ -49,13 +52,14 @@ class CpuOperators:
         if self.simd is None or not layout.bits:
             if not rounding:
                 return [x.buffer]
-            name = f"{x.buffer}.{x.offset}.{steps}.rounded"
+            name = f"{x.buffer}.{x.offset}.{steps}.{rounding.name}"
             if name not in step.context.sizes:
                 step.context.sizes[name] = 4 * x.rows * x.width
                 step.launch(round_kernel(x.rows, x.width, x.stride, x.offset, rounding), x.buffer, steps, name)
             return [name]
         form = form_for(self.simd)
-        names = [f"{x.buffer}.{x.offset}.{steps}.{form}.g{layout.group}.z{layout.zero}.{part}" for part in ("q", "scales", "sums")][: 3 if layout.zero else 2]
+        whose = f"{steps}.{rounding.name}" if rounding else ""
+        names = [f"{x.buffer}.{x.offset}.{whose}.{form}.g{layout.group}.z{layout.zero}.{part}" for part in ("q", "scales", "sums")][: 3 if layout.zero else 2]
         if names[0] not in step.context.sizes:
             groups = x.rows * layout.groups
             kernel = quantize_kernel(x.rows, x.width, layout.group, form, layout.zero, x.stride, x.offset, rows_per_token, rounding)
@@ -70,12 +74,29 @@ class CpuOperators:
         layout = QuadLayout(int(op["weight"].ty.shape[0]), x.width, format)
         simd = self.simd if layout.bits else None
         rounding = step.context.roundings.get(weight)
+        steps = [f"{weight}{STEPS}"] if rounding else []
         place = (None, 0) if simd or rounding else (x.stride, x.offset)
-        kernel = linear_kernel(x.rows, out.width, x.width, format, simd, *place, op["epilogue"], op["cap"], other.stride if other else 0,
-                               other.offset if other else 0, rounding)
-        steps = f"{weight}{STEPS}"
-        inputs = self.activations(step, x, layout, rounding=rounding, steps=steps if rounding else "")
-        step.launch(kernel, *buffers, *inputs, *([steps] if rounding else []), *([other.buffer] if other else []), "state", out.buffer)
+
+        def launch(rows: int, epilogue: str, other: View | None, to: str, rounding: Rounding | None, rows_of: RowsOf | None) -> None:
+            kernel = linear_kernel(x.rows, rows, x.width, format, simd, *place, epilogue, op["cap"], other.stride if other else 0,
+                                   other.offset if other else 0, rounding, rows_of)
+            inputs = self.activations(step, x, layout, rounding=rounding, steps="".join(steps))
+            step.launch(kernel, *buffers, *inputs, *steps, *([other.buffer] if other else []), "state", to)
+
+        if weight not in self.parts:
+            launch(out.width, op["epilogue"], other, out.buffer, rounding, None)
+            return out
+        # Each part reads activations of its own, so that it is a product of its own.
+        parts = [(replace(rounding, only=part), rows, first) for part, (rows, first) in enumerate(zip(self.parts[weight], accumulate(self.parts[weight], initial=0)))]
+        if op["epilogue"] == "gated":
+            (gate, width, _), (up, _, first) = parts
+            factor = View(f"{out.buffer}.up", (x.rows, width), width)
+            step.context.sizes[factor.buffer] = 4 * x.rows * width
+            launch(width, "none", None, factor.buffer, up, RowsOf(first, layout.rows, 0, width))
+            launch(width, "gated_by", factor, out.buffer, gate, RowsOf(0, layout.rows, 0, width))
+            return out
+        for part, rows, first in parts:
+            launch(rows, op["epilogue"], other and replace(other, offset=other.offset + first), out.buffer, part, RowsOf(first, layout.rows, first, layout.rows))
         return out
 
     def norm(self, step: StepLowering, op, variable) -> View:

@@ -1,9 +1,11 @@
 """Products on the CPU that round to whole steps, against their twin, in wasmtime: in whole numbers with either instruction set, and in float32."""
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
 from compiler.cpu_kernels.cpu_kernel import RELAXED, SIMD128
-from compiler.cpu_kernels.linear import linear_kernel
+from compiler.cpu_kernels.linear import RowsOf, linear_kernel
 from compiler.cpu_kernels.quantize import WORDS, form_for, quantize_kernel
 from compiler.cpu_kernels.rounding import round_kernel
 from compiler.cpu_kernels.weight_quads import QuadLayout
@@ -74,6 +76,22 @@ def test_a_step_of_zero_does_not_round(pair, simd):
 @TOKENS
 def test_each_merged_matrix_rounds_its_own_output(tokens, simd):
     check(tokens, 72, 96, "m4", simd, [0, 36, 52], [(0.03, 0.07), (0.03, 0.0), (0.03, 0.5)])
+
+
+@SIMDS
+@TOKENS
+def test_merged_matrices_that_round_their_input_apart_are_products_of_their_own(tokens, simd):
+    rng, columns, first_rows, steps = np.random.default_rng(5), 96, [0, 36, 52, 72], [(0.03, 0.07), (0.05, 0.0), (0.02, 0.5)]
+    buffers, weight = encode(normal(rng, 72, columns) / np.float32(columns**0.5), "m4")
+    x, table, layout = near_whole_steps(rng, 0.03, tokens, columns), rounding_table(first_rows[:3], steps), QuadLayout(72, columns, "m4")
+    y = sentinels(tokens, 72)
+    for part, (first, last) in enumerate(pairwise(first_rows)):
+        rounding = Rounding(3, False, only=part)
+        kernel = linear_kernel(tokens, last - first, columns, "m4", simd, rounding=rounding, rows_of=RowsOf(first, 72, first, 72))
+        arrays = {"W": transposed(buffers[0]), "S": buffers[-1], "STEPS": table, "STATE_WORDS": state_words(length=tokens, tokens=(0,) * tokens), "Y": y}
+        y = run_cpu_kernel(kernel, arrays | inputs_of(x, layout, simd, rounding, table), [(0, 1), (1, kernel.items)], simd or SIMD128)["Y"]
+    inputs, outputs = steps_by_row(first_rows[:3], steps, 72)
+    assert_within(y, twins.linear(x, weight, None, 0.0, "none", CAP, x, inputs, outputs), bound_of(x.astype(np.float64), weight, inputs, outputs, "none", x))
 
 
 @SIMDS
