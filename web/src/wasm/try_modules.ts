@@ -2,17 +2,21 @@
 
 /** Milliseconds of one measurement, long enough for a clock that ticks each tenth of one. */
 const MEASUREMENT = 2;
-/** How often each is measured. Browsers compile what has run for a while anew, and better, so that the best time counts. */
-const ROUNDS = 10;
-/** Milliseconds for all of it, where a clock ticks so rarely that a measurement takes longer. */
+/** Browsers compile what has run for a while anew, and better: so the best time counts that stands for so many rounds. */
+const SETTLED = 10;
+/** A time that is better is so by more than this. */
+const BETTER = 0.9;
+/** Milliseconds for all of it. */
 const LONGEST = 200;
 
 /** Milliseconds that each of the trials takes, at best. `now`: a clock. */
 export function measureTrials(trials: readonly (() => void)[], now = () => performance.now()): number[] {
-  const best = trials.map(() => Infinity);
+  let best = trials.map(() => Infinity);
   const begun = now();
-  for (let round = 0; round < ROUNDS && now() - begun < LONGEST; round++) {
-    for (const [i, trial] of trials.entries()) best[i] = Math.min(best[i]!, measure(trial, now));
+  for (let settled = 0; settled < SETTLED && now() - begun < LONGEST; settled++) {
+    const found = trials.map((trial, i) => Math.min(best[i]!, measure(trial, now)));
+    if (found.some((time, i) => time < BETTER * best[i]!)) settled = 0;
+    best = found;
   }
   return best;
 }
