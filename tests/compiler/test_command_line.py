@@ -9,6 +9,7 @@ import pytest
 
 from compiler import command_line, commands
 from compiler.command_line import main, parse
+from compiler.commands import SIDE_BY_SIDE
 from compiler.errors import GemletError
 from compiler.setup.folders import PROJECT, SITE
 
@@ -117,18 +118,24 @@ def test_help_needs_no_set_up_and_no_package():
     assert "compile" in answer.stdout and "serve" in answer.stdout
 
 
-def test_the_tests_end_with_the_status_of_pytest(inside, monkeypatch):
-    done = []
+@pytest.mark.parametrize(("arguments", "runs", "statuses"), [
+    (["--", "-k", "norm"], [["-k", "norm"]], [5]),
+    ([], [[*SIDE_BY_SIDE, "tests/compiler", "tests/numerics"], ["tests/browser"]], [5, 0]),
+    ([], [[*SIDE_BY_SIDE, "tests/compiler", "tests/numerics"], ["tests/browser"]], [0, 5]),
+])
+def test_the_tests_end_with_the_status_of_pytest(inside, monkeypatch, arguments, runs, statuses):
+    done, left = [], list(statuses)
     for step in ("ensure_node", "ensure_web_build", "ensure_chromium", "ensure_firefox", "ensure_llvmpipe", "check_web"):
         monkeypatch.setattr(commands, step, lambda *_, step=step: done.append(step))
 
     def pytest_run(command, cwd):
         done.append(command[1:])
-        return subprocess.CompletedProcess(command, 5)
+        return subprocess.CompletedProcess(command, left.pop(0))
 
     monkeypatch.setattr(commands.subprocess, "run", pytest_run)
-    assert main(["test", "--", "-k", "norm"]) == 5
-    assert done == ["ensure_node", "ensure_web_build", "ensure_chromium", "ensure_firefox", "ensure_llvmpipe", "check_web", ["-m", "pytest", "-k", "norm"]]
+    assert main(["test", *arguments]) == 5
+    set_up = ["ensure_node", "ensure_web_build", "ensure_chromium", "ensure_firefox", "ensure_llvmpipe", "check_web"]
+    assert done == [*set_up, *(["-m", "pytest", *run] for run in runs)]
 
 
 def test_serving_a_folder_without_a_page_is_an_error(inside, tmp_path, capsys):
