@@ -6,12 +6,16 @@ from ..state import STATE
 # How often a thread looks before it sleeps: 0.1 to 0.2 ms where it was measured, longer than the engine takes from one token to the next. A thread that
 # has slept comes late: with 20,000 looks, two threads decoded 64 tokens a second of the 270M, with these 106.
 SPINS = 400000
+# Parts of a launch for each thread, of which it takes one after the other: a core that is slower, or has to do something else, takes fewer.
+PARTS = 4
 
 HEAD = """\
 typedef int i32;
 typedef __attribute__((address_space(0))) char byte;
 
 static i32 jobs, job, arrived, passed, asleep, broken;
+/* Work items of the launch that are taken; in a line of the cache of its own, since others look at the numbers above while they wait. */
+static __attribute__((aligned(128))) i32 taken[32];
 
 #define LOAD(place) __atomic_load_n(&place, __ATOMIC_SEQ_CST)
 #define STORE(place, value) __atomic_store_n(&place, value, __ATOMIC_SEQ_CST)
@@ -37,6 +41,7 @@ static __attribute__((noinline)) void barrier(i32 threads) {
   if (LOAD(broken)) __builtin_trap();
   if (ADD(arrived, 1) == threads - 1) {
     STORE(arrived, 0);
+    STORE(taken[0], 0);
     ADD(passed, 1);
     wake(&passed);
   } else {
@@ -45,8 +50,18 @@ static __attribute__((noinline)) void barrier(i32 threads) {
   }
 }
 
-/* A launch: this thread's part of the work items. */
-#define LAUNCH(kernel, items, ...) { i32 all = items; kernel(__VA_ARGS__, all * thread / threads, all * (thread + 1) / threads); barrier(threads); }
+/* The first of the next work items: those behind the last ones where there is one thread, else those that no other has taken. */
+static i32 take(i32 next, i32 part, i32 threads) {
+  return threads == 1 ? next : ADD(taken[0], part);
+}
+
+/* A launch: this thread takes work items as long as there are some. */
+#define LAUNCH(kernel, items, ...) { \\
+  i32 all = items, part = threads == 1 ? all : (all + PARTS * threads - 1) / (PARTS * threads); \\
+  for (i32 first = take(0, part, threads); first < all; first = take(first + part, part, threads)) \\
+    kernel(__VA_ARGS__, first, first + part < all ? first + part : all); \\
+  barrier(threads); \\
+}
 #define AT(offset) (byte *)(offset)
 """
 THREADED = """\
@@ -103,7 +118,7 @@ def driver(steps: dict[str, list[Launch]], offsets: dict[str, int], threads: boo
     offsets: bytes from the start of memory, by buffer name. A step's number is its place in `steps`.
     """
     kernels = {launch.kernel.name: launch.kernel for launches in steps.values() for launch in launches}
-    parts = [f"#define SPINS {SPINS}", THREADED if threads else ALONE, HEAD, *(declaration(kernel) for kernel in kernels.values())]
+    parts = [f"#define SPINS {SPINS}\n#define PARTS {PARTS}", THREADED if threads else ALONE, HEAD, *(declaration(kernel) for kernel in kernels.values())]
     for number, (name, launches) in enumerate(steps.items()):
         # Steps of one token have one, whatever the state tells: in `tail` that is the length of the chunk before.
         length = f"((i32 *){offsets['state']})[{STATE['length']}]" if name.startswith("prefill_") else "1"
