@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from .cpu_kernels.adjust import adjust_kernel, mask_kernel
 from .cpu_kernels.cpu_kernel import RELAXED, SIMD128
 from .cpu_kernels.sample import peaks_kernel, sample_kernel
-from .cpu_kernels.weight_quads import prepare_kernel
+from .cpu_kernels.weight_quads import is_paired, prepare_kernel
 from .kernels.adjust import list_words, mask_words
 from .kernels.kernel import ceil_div
 from .pipeline import Lowered
@@ -42,7 +42,8 @@ def lower_for_cpu(lowered: Lowered, variant: CpuVariant) -> Program:
     inputs = {"tokens": "state", "state": "state", "caches": tuple(caches),
               "handover": tuple(View(name, (1, width), width) for name, width in handover.items())}
     apart = {weight.name: [tensor.row_count for tensor in weight.tensors] for weight in weights if weight.rounding and not weight.rounding.one_input}
-    operators = CpuOperators(None if variant.activations == "float" else variant.simd, apart).lowerings
+    simd = None if variant.activations == "float" else variant.simd
+    operators = CpuOperators(simd, apart).lowerings
     names = [weight.name for weight in weights]
 
     def lower(step: str, results: list[str]) -> list[Launch]:
@@ -54,8 +55,9 @@ def lower_for_cpu(lowered: Lowered, variant: CpuVariant) -> Program:
     sample_adjusted = [Launch(adjust_kernel(vocabulary), ("logits", "adjustments")),
                        Launch(mask_kernel(vocabulary, PEAK_BLOCK), ("logits", "peaks", "adjustments", "mask")), draw]
     decode = lower("decode", ["logits"])
-    data = [buffer for weight in weights if weight.is_matrix and not weight.is_table for buffer in weight.buffers() if buffer.name.endswith(".data")]
-    steps = {PREPARE: [Launch(prepare_kernel(buffer.bytes // 16), (buffer.name,)) for buffer in data],
+    data = [(buffer, is_paired(weight.format, simd)) for weight in weights if weight.is_matrix and not weight.is_table
+            for buffer in weight.buffers() if buffer.name.endswith(".data")]
+    steps = {PREPARE: [Launch(prepare_kernel(buffer.bytes // 16, paired), (buffer.name,)) for buffer, paired in data],
              f"prefill_{chunk}": lower(f"prefill_{chunk}", list(handover)), "tail": lower("tail", ["logits"]), "sample": sample,
              "decode": decode + sample, "decode_logits": decode, "sample_adjusted": sample_adjusted}
     steps, scratch = plan_memory(steps, sizes)

@@ -8,19 +8,26 @@ from .cpu_kernel import CpuKernel
 from .weight_quads import QUAD, QuadLayout, from_half, widened
 
 
-def embed_kernel(tokens: int, vocabulary: int, width: int, format: str, scale: float, table: bool) -> CpuKernel:
+def embed_kernel(tokens: int, vocabulary: int, width: int, format: str, scale: float, table: bool, simd: str | None) -> CpuKernel:
     """Y[M, K] = scale * W[ids[m]], ids from the state; ids outside the vocabulary read its first or last row.
 
-    table: W is only looked up: its rows lie one after the other, as they came. Else it is a matrix of products, after `prepare`.
+    table: W is only looked up: its rows lie one after the other, as they came. Else it is a matrix of products, after `prepare`; simd: theirs, as in
+    `linear_kernel`.
     """
-    layout = QuadLayout(vocabulary, width, format, TABLE_TILE_ROWS) if table else QuadLayout(vocabulary, width, format)
+    layout = QuadLayout(vocabulary, width, format, None, TABLE_TILE_ROWS) if table else QuadLayout(vocabulary, width, format, simd)
     halves = layout.has_scale and layout.weight_format.scale.dtype == "<f2"
-    name = f"{'embed_table' if table else 'embed'}_{format}_m{tokens}_v{vocabulary}_k{width}_{number_name('scale', scale)}"
+    name = f"{'embed_table' if table else 'embed_pairs' if layout.paired else 'embed'}_{format}_m{tokens}_v{vocabulary}_k{width}_{number_name('scale', scale)}"
 
-    def word_at(row, unit, word):
+    def load_word(W, row, unit, word):
         if table:
-            return layout.unit(row, unit) * 4 + word
-        return layout.vector(row - T.truncmod(row, QUAD), unit, word) * 4 + T.truncmod(row, QUAD)
+            return W[layout.unit(row, unit) * 4 + word]
+        lane = T.truncmod(row, QUAD)
+        start = layout.vector(row - lane, unit, word) * 4
+        if not layout.paired:
+            return W[start + lane]
+        # Two rows share a word of first bytes, and one of the others.
+        low, high = (T.shift_right(W[start + half + T.truncdiv(lane, 2)], T.truncmod(lane, 2) * 16) for half in (0, 2))
+        return T.bitwise_or(T.bitwise_and(low, T.int32(0xFFFF)), T.shift_left(high, T.int32(16)))
 
     def scale_of(S, row, group):
         if not layout.has_scale:
@@ -41,7 +48,7 @@ def embed_kernel(tokens: int, vocabulary: int, width: int, format: str, scale: f
             for unit in T.serial(layout.units):
                 factor: T.float32 = scale_of(S, row, T.truncdiv(unit, layout.units_per_group)) * exact(scale)
                 for word in T.unroll(4):
-                    loaded: T.int32 = W[word_at(row, unit, word)]
+                    loaded: T.int32 = load_word(W, row, unit, word)
                     for value in T.unroll(layout.values_per_word):
                         column: T.int32 = layout.column(unit, word, value)
                         if column < width:

@@ -19,7 +19,7 @@ def experts_kernel(tokens: int, experts: int, chosen: int, rows: int, columns: i
     are `group_kernel`'s. N is a multiple of 4.
     """
     products = 2 if gated else 1
-    layout = QuadLayout(experts * products * rows, columns, format)
+    layout = QuadLayout(experts * products * rows, columns, format, simd)
     product = Product(layout, rows, products, tokens, simd)
     block, quads, sums, passes = product.block, product.quads, product.sums, product.passes
     finish = epilogue_of("gated" if gated else "none", 0.0, quads)

@@ -1,7 +1,7 @@
 """Sums of products in whole numbers over one group of columns: exact, so that all instruction sets agree. Activations: see quantize.py."""
 from tvm.script import tirx as T
 
-from .quantize import SEVENS, WORDS
+from .quantize import HALVES, PAIRS, SEVENS, WORDS
 from .weight_quads import QuadLayout, load_scales
 
 RELAXED_DOT = "llvm.wasm.relaxed.dot.i8x16.i7x16.add.signed"
@@ -63,6 +63,15 @@ def integer_product(layout: QuadLayout, quads: int, tokens: int, form: str):
                     multiply(weight, unit * (4 * parts) + part * 4 + word)
 
     @T.inline
+    def multiply_halves(X, total, starts, group, first, second, vector):
+        # Two columns of four rows each: first[i] and second[i] of quad i.
+        for t in T.unroll(tokens):
+            at: T.int32 = ((starts[t] + group) * vectors + vector) * WORDS
+            for i in T.unroll(quads):
+                total[t * quads + i] = (total[t * quads + i] + T.call_llvm_pure_intrin("int32x4", DOT, first[i], splat(X[at], "int16x8"))
+                                        + T.call_llvm_pure_intrin("int32x4", DOT, second[i], splat(X[at + 1], "int16x8")))
+
+    @T.inline
     def add_halves(W, X, QSUMS, total, rows, starts, group, zero):
         even = T.alloc_buffer((quads,), "int16x8", scope="local")
         odd = T.alloc_buffer((quads,), "int16x8", scope="local")
@@ -76,13 +85,24 @@ def integer_product(layout: QuadLayout, quads: int, tokens: int, form: str):
                 halves: T.int16x8 = T.reinterpret("int16x8", weight[i])
                 even[i] = T.shift_right(T.shift_left(halves, T.Broadcast(T.int16(8), 8)), T.Broadcast(T.int16(8), 8))
                 odd[i] = T.shift_right(halves, T.Broadcast(T.int16(8), 8))
-            for t in T.unroll(tokens):
-                at: T.int32 = ((starts[t] + group) * vectors + vector) * WORDS
-                for i in T.unroll(quads):
-                    total[t * quads + i] = (total[t * quads + i] + T.call_llvm_pure_intrin("int32x4", DOT, even[i], splat(X[at], "int16x8"))
-                                            + T.call_llvm_pure_intrin("int32x4", DOT, odd[i], splat(X[at + 1], "int16x8")))
+            multiply_halves(X, total, starts, group, even, odd, vector)
 
         each_vector(W, rows, group, zero, multiply)
+
+    @T.inline
+    def add_pairs(W, X, QSUMS, total, rows, starts, group, zero):
+        # Half a vector is loaded and widened by one instruction, where a whole one takes four.
+        first = T.alloc_buffer((quads,), "int16x8", scope="local")
+        second = T.alloc_buffer((quads,), "int16x8", scope="local")
+        for i in T.unroll(tokens * quads):
+            total[i] = T.Broadcast(T.int32(0), 4)
+        for unit in T.unroll(layout.units_per_group):
+            for word in words(zero):
+                for i in T.unroll(quads):
+                    at: T.int32 = layout.vector(rows[i], group * layout.units_per_group + unit, word) * 4
+                    first[i] = T.Cast("int16x8", T.reinterpret("int8x8", W[T.Ramp(at, 1, 2)]))
+                    second[i] = T.Cast("int16x8", T.reinterpret("int8x8", W[T.Ramp(at + 2, 1, 2)]))
+                multiply_halves(X, total, starts, group, first, second, unit * 4 + word)
 
     @T.inline
     def add_sevens(W, X, QSUMS, total, rows, starts, group, zero):
@@ -142,7 +162,7 @@ def integer_product(layout: QuadLayout, quads: int, tokens: int, form: str):
                 for i in T.unroll(FOUR):
                     total[four * FOUR + i] = total[four * FOUR + i] + T.shift_left(high[i] - biases[i], T.Broadcast(T.int32(7), 4)) + low[i]
 
-    add_products = add_halves if form != SEVENS else add_sevens if tokens > 1 else add_sevens_of_one
+    add_products = {PAIRS: add_pairs, HALVES: add_halves, SEVENS: add_sevens if tokens > 1 else add_sevens_of_one}[form]
 
     @T.inline
     def add_group(W, S, X, QSCALES, QSUMS, acc, rows, starts, group, zero):

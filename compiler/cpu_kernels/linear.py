@@ -36,7 +36,7 @@ def linear_kernel(tokens: int, rows: int, columns: int, format: str, simd: str |
     """
     products = 2 if epilogue == "gated" else 1
     place = rows_of or RowsOf(0, products * rows, 0, rows)
-    layout = QuadLayout(place.held, columns, format)
+    layout = QuadLayout(place.held, columns, format, simd)
     product = Product(layout, rows, products, tokens, simd)
     block, quads, sums, passes = product.block, product.quads, product.sums, product.passes
     finish = epilogue_of(epilogue, cap, quads)

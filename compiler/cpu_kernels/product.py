@@ -30,7 +30,7 @@ class Product:
         # Several tokens' activations are spread once for both.
         self.passes = products if tokens == 1 else 1
         self.sums = self.quads * products // self.passes
-        self.form = "float" if simd is None else form_for(simd)
+        self.form = "float" if simd is None else form_for(simd, layout.format)
         self.x_type = "float32" if simd is None else "int32"
         sums, quads, block, groups, last_quad = self.sums, self.quads, self.block, layout.groups, rows - QUAD
         add = float_product(layout, sums, block) if simd is None else integer_product(layout, sums, block, self.form)

@@ -2,7 +2,8 @@
 
 A product takes four columns of a token at a time, which it spreads over a vector. It finds them as two words of 32 bits, in the form in which
 its instruction wants them:
-  halves   for products of 16 bits: q of the even columns, then of the odd ones
+  pairs    for products of 16 bits with paired bytes (weight_quads.py): q of the first two columns, then of the other two
+  halves   for those with narrower weights, which are widened by shifts: q of the even columns, then of the odd ones
   sevens   for products of bytes, one of them of 7 bits: the high parts of the four q, then the low ones, q = 128 * high + low. It is the activation
            that must have 7 bits, and no sign, where weights have 8, so that there 64 is added to its high part
 Either way a sum of products over a group is exact.
@@ -13,16 +14,16 @@ from ..kernels.kernel import Parameter, exact
 from ..kernels.rounding import Rounding
 from .cpu_kernel import RELAXED, CpuKernel
 from .rounding import bounded_steps, nearest
-from .weight_quads import QuadLayout
+from .weight_quads import QuadLayout, is_paired
 
-HALVES, SEVENS = "halves", "sevens"
+PAIRS, HALVES, SEVENS = "pairs", "halves", "sevens"
 WORDS = 2
 LARGEST = 8191
 
 
-def form_for(simd: str) -> str:
-    """How products of this instruction set want their activations."""
-    return SEVENS if simd == RELAXED else HALVES
+def form_for(simd: str, format: str) -> str:
+    """How products of this instruction set with weights of this format want their activations."""
+    return SEVENS if simd == RELAXED else PAIRS if is_paired(format, simd) else HALVES
 
 
 def quantize_kernel(tokens: int, columns: int, group: int, form: str, zero: int, stride: int, offset: int, rows_per_token: int = 1,
@@ -85,9 +86,10 @@ def quantize_kernel(tokens: int, columns: int, group: int, form: str, zero: int,
                     high = T.meta_var([T.shift_right(whole[i], 7) + (0 if zero else 64) for i in range(4)])
                     Q[word] = packed(*high)
                     Q[word + 1] = packed(*[T.bitwise_and(whole[i], 127) for i in range(4)])
-                if form == HALVES:
-                    Q[word] = T.bitwise_or(T.bitwise_and(whole[0], 0xFFFF), T.shift_left(whole[2], 16))
-                    Q[word + 1] = T.bitwise_or(T.bitwise_and(whole[1], 0xFFFF), T.shift_left(whole[3], 16))
+                if form != SEVENS:
+                    second, third = T.meta_var((1, 2) if form == PAIRS else (2, 1))
+                    Q[word] = T.bitwise_or(T.bitwise_and(whole[0], 0xFFFF), T.shift_left(whole[second], 16))
+                    Q[word + 1] = T.bitwise_or(T.bitwise_and(whole[third], 0xFFFF), T.shift_left(whole[3], 16))
             if zero != 0:
                 SUMS[at] = (total[0] + total[1] + total[2] + total[3]) * T.int32(-zero)
 

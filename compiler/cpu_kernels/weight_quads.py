@@ -2,20 +2,27 @@
 
 A matrix comes in tiles of 32 rows and units of 16 bytes (docs/artifact.md, "Weights"): 64 bytes hold a unit of four rows. `prepare`
 transposes them once, in place, as a 4 x 4 matrix of words, after which vector w holds word w of each row. Scales stay as they are.
+
+Bytes that are multiplied as 16-bit numbers are *paired*: vector w holds the first two bytes of word w of each row, and then the other two. So each half of
+it can be loaded as eight 16-bit numbers, of which two neighbours are of one row: no shift widens them.
 """
 import numpy as np
 from tvm.script import tirx as T
 
 from ..kernels.dequantize import WeightLayout
-from ..kernels.kernel import Parameter, exact
-from .cpu_kernel import CpuKernel
+from ..kernels.kernel import TILE, Parameter, exact
+from .cpu_kernel import SIMD128, CpuKernel
 
 QUAD = 4
 BLOCKS = 64  # blocks of 64 bytes that are a work item
 
 
 class QuadLayout(WeightLayout):
-    """Addresses of a matrix after `prepare`. row: a multiple of four, the first of a quad."""
+    """Addresses of a matrix after `prepare`. row: a multiple of four, the first of a quad. simd: of products in whole numbers, as in `linear_kernel`."""
+
+    def __init__(self, rows: int, columns: int, format: str, simd: str | None, tile: int = TILE):
+        super().__init__(rows, columns, format, tile)
+        self.paired = is_paired(format, simd)
 
     def vector(self, row, unit, word):
         """Index of the 16 bytes that hold word `word` of unit `unit` of four rows."""
@@ -24,8 +31,7 @@ class QuadLayout(WeightLayout):
     @property
     def bits(self) -> int | None:
         """Of a value that is a whole number; None for floats."""
-        kind = self.format.partition("_")[0]
-        return {"q8": 8, "m8": 8, "q4": 4, "m4": 4, "m2": 2}.get(kind)
+        return bits_of(self.format)
 
     @property
     def zero(self) -> int:
@@ -41,6 +47,16 @@ class QuadLayout(WeightLayout):
         if self.bits is None:
             return unit * self.values_per_unit + word * self.values_per_word + value
         return unit * self.values_per_unit + value // 4 * 16 + word * 4 + value % 4
+
+
+def bits_of(format: str) -> int | None:
+    """Of a value that is a whole number; None for floats."""
+    return {"q8": 8, "m8": 8, "q4": 4, "m4": 4, "m2": 2}.get(format.partition("_")[0])
+
+
+def is_paired(format: str, simd: str | None) -> bool:
+    """Whether the bytes of a matrix are paired; simd as in `linear_kernel`."""
+    return simd == SIMD128 and bits_of(format) == 8
 
 
 def spread(value, lanes: int):
@@ -94,10 +110,20 @@ def load_scales(layout: QuadLayout):
     return load
 
 
-def prepare_kernel(units: int) -> CpuKernel:
-    """Transposes the words of each four units of W, int32x4[units], in place."""
+def prepare_kernel(units: int, paired: bool) -> CpuKernel:
+    """Transposes the words of each four units of W, int32x4[units], in place. paired: puts pairs of bytes together, as above."""
     blocks = units // QUAD
-    name = f"prepare_u{units}"
+    name = f"prepare{'_pairs' if paired else ''}_u{units}"
+
+    def gathered(words, vector, lane):
+        """A word of the result: of words[4 * row + word]."""
+        if not paired:
+            return words[4 * lane + vector]
+        row = lane % 2 * 2
+        one, other = words[4 * row + vector], words[4 * (row + 1) + vector]
+        first = T.bitwise_or(T.bitwise_and(one, T.int32(0xFFFF)), T.shift_left(other, T.int32(16)))
+        second = T.bitwise_or(T.bitwise_and(T.shift_right(one, T.int32(16)), T.int32(0xFFFF)), T.bitwise_and(other, T.int32(-0x10000)))
+        return T.Select(lane < 2, first, second)
 
     @T.jit
     def func(w: T.handle("int32"), first: T.int32, last: T.int32):
@@ -109,6 +135,6 @@ def prepare_kernel(units: int) -> CpuKernel:
             for i in T.unroll(16):
                 words[i] = W[start + i]
             for i in T.unroll(16):
-                W[start + i] = words[i % 4 * 4 + i // 4]
+                W[start + i] = gathered(words, i // 4, i % 4)
 
     return CpuKernel(name, func, -(-blocks // BLOCKS), (Parameter("W", written=True),))

@@ -41,7 +41,7 @@ class CpuOperators:
         vocabulary, width = (int(extent) for extent in op["weight"].ty.shape)
         out, weight = step.new_value(variable, op.type), step.values[op["weight"]]
         format, buffers = weight_buffers(step, weight)
-        kernel = embed_kernel(out.rows, vocabulary, width, format, op["scale"], weight in step.context.tables)
+        kernel = embed_kernel(out.rows, vocabulary, width, format, op["scale"], weight in step.context.tables, self.simd)
         step.launch(kernel, *buffers, step.values[op["tokens"]], out.buffer)
         return out
 
@@ -57,7 +57,7 @@ class CpuOperators:
                 step.context.sizes[name] = 4 * x.rows * x.width
                 step.launch(round_kernel(x.rows, x.width, x.stride, x.offset, rounding), x.buffer, steps, name)
             return [name]
-        form = form_for(self.simd)
+        form = form_for(self.simd, layout.format)
         whose = f"{steps}.{rounding.name}" if rounding else ""
         names = [f"{x.buffer}.{x.offset}.{whose}.{form}.g{layout.group}.z{layout.zero}.{part}" for part in ("q", "scales", "sums")][: 3 if layout.zero else 2]
         if names[0] not in step.context.sizes:
@@ -71,7 +71,7 @@ class CpuOperators:
         x, out, weight = step.view(op["x"]), step.new_value(variable, op.type), step.values[op["weight"]]
         format, buffers = weight_buffers(step, weight)
         other = None if op["other"] is None else step.view(op["other"])
-        layout = QuadLayout(int(op["weight"].ty.shape[0]), x.width, format)
+        layout = QuadLayout(int(op["weight"].ty.shape[0]), x.width, format, self.simd)
         simd = self.simd if layout.bits else None
         rounding = step.context.roundings.get(weight)
         steps = [f"{weight}{STEPS}"] if rounding else []
@@ -159,7 +159,7 @@ class CpuOperators:
         format, buffers = weight_buffers(step, weight)
         experts, rows, columns = (int(extent) for extent in op["weight"].ty.shape)
         chosen = routing.width // 2
-        layout = QuadLayout(experts * rows, columns, format)
+        layout = QuadLayout(experts * rows, columns, format, self.simd)
         kernel = experts_kernel(routing.rows, experts, chosen, rows // 2 if gated else rows, columns, format, gated, self.simd if layout.bits else None)
         dense(x)
         inputs = self.activations(step, x, layout, 1 if gated else chosen)

@@ -26,6 +26,5 @@ def test_a_trial_is_never_more_than_the_product():
 
 def test_modules_that_an_engine_chooses_between_share_the_places_of_what_outlives_a_step():
     relaxed, plain = (lower_for_cpu(lowered("gemma3_270m"), variant) for variant in WHOLE_NUMBERS)
-    assert [each.kernel.name for each in relaxed.steps["prepare"]] == [each.kernel.name for each in plain.steps["prepare"]]
     kept = [{name: buffer for name, buffer in program.buffers.items() if not name.startswith("scratch")} for program in (relaxed, plain)]
     assert list(kept[0].items()) == list(kept[1].items())

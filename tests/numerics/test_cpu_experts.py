@@ -65,10 +65,10 @@ def test_choices_meet_their_experts(format, rows, columns, tokens, length, simd,
     products = 2 if gated else 1
     buffers, flat = encode(normal(rng, experts * products * rows, columns) / np.float32(columns**0.5), format)
     weight, x = flat.reshape(experts, products * rows, columns), normal(rng, tokens if gated else tokens * chosen, columns)
-    arrays = {"W": transposed(buffers[0]), "S": buffers[-1], "COUNT": count, "LIST": listed, "X": x, "Y": sentinels(tokens * chosen, rows)}
+    layout = QuadLayout(experts * products * rows, columns, format, simd)
+    arrays = {"W": transposed(buffers[0], layout.paired), "S": buffers[-1], "COUNT": count, "LIST": listed, "X": x, "Y": sentinels(tokens * chosen, rows)}
     if simd is not None:
-        layout = QuadLayout(experts * products * rows, columns, format)
-        form = form_for(simd)
+        form = form_for(simd, format)
         q, scales = groups_of(x, layout.group)
         arrays |= {"X": words_of(q, form, layout.zero), "QSCALES": scales, "QSUMS": -layout.zero * q.sum(axis=2, dtype=np.int32)}
         x = (q * scales[:, :, None].astype(np.float64)).reshape(len(x), -1)[:, :columns]

@@ -4,7 +4,7 @@ import pytest
 
 from compiler.cpu_kernels.cpu_kernel import RELAXED, SIMD128
 from compiler.cpu_kernels.linear import linear_kernel
-from compiler.cpu_kernels.quantize import HALVES, SEVENS, WORDS, form_for, quantize_kernel
+from compiler.cpu_kernels.quantize import HALVES, PAIRS, SEVENS, WORDS, form_for, quantize_kernel
 from compiler.cpu_kernels.weight_quads import QuadLayout, prepare_kernel
 from compiler.kernels import twins
 from compiler.quantize import FORMATS
@@ -17,7 +17,7 @@ CAP = 30.0
 WHOLE = [name for name in FORMATS if name not in ("f32", "f16", "bf16")]
 
 
-@pytest.mark.parametrize("form,zero", [(HALVES, 8), (SEVENS, 8), (SEVENS, 0)])
+@pytest.mark.parametrize("form,zero", [(PAIRS, 0), (HALVES, 8), (SEVENS, 8), (SEVENS, 0)])
 @pytest.mark.parametrize("columns,group", [(640, 32), (100, 32), (128, 64)])
 def test_quantize(form, zero, columns, group):
     rng = np.random.default_rng(1)
@@ -34,10 +34,11 @@ def test_quantize(form, zero, columns, group):
         assert (found["SUMS"] == -zero * q.sum(axis=2).reshape(-1)).all()
 
 
-def test_prepare():
+@pytest.mark.parametrize("paired", [False, True])
+def test_prepare(paired):
     data = np.random.default_rng(2).integers(0, 256, 64 * 130, dtype=np.uint8)
-    found = run_cpu_kernel(prepare_kernel(4 * 130), {"W": data.copy()}, [(0, 1), (1, 3)])["W"]
-    assert (found.view(np.uint32) == transposed(data)).all()
+    found = run_cpu_kernel(prepare_kernel(4 * 130, paired), {"W": data.copy()}, [(0, 1), (1, 3)])["W"]
+    assert (found.view(np.uint32) == transposed(data, paired)).all()
 
 
 def run_linear(tokens: int, rows: int, columns: int, format: str, simd: str | None, epilogue: str = "none", length: int | None = None):
@@ -46,13 +47,13 @@ def run_linear(tokens: int, rows: int, columns: int, format: str, simd: str | No
     buffers, weight = encode(normal(rng, (2 if epilogue == "gated" else 1) * rows, columns) / np.float32(columns**0.5), format)
     length = tokens if length is None else length
     x, other = normal(rng, tokens, columns), normal(rng, tokens, rows + 8)
-    layout = QuadLayout(weight.shape[0], columns, format)
-    arrays = {"W": transposed(buffers[0]), "S": buffers[-1], "E": other, "STATE_WORDS": state_words(length=length, tokens=(0,) * tokens),
+    layout = QuadLayout(weight.shape[0], columns, format, simd)
+    arrays = {"W": transposed(buffers[0], layout.paired), "S": buffers[-1], "E": other, "STATE_WORDS": state_words(length=length, tokens=(0,) * tokens),
               "Y": sentinels(tokens, rows)}
     if simd is None:
         arrays["X"] = x
     else:
-        form = form_for(simd)
+        form = form_for(simd, format)
         q, scales = groups_of(x, layout.group)
         arrays |= {"X": words_of(q, form, layout.zero), "QSCALES": scales, "QSUMS": -layout.zero * q.sum(axis=2, dtype=np.int32)}
         x = (q * scales[:, :, None].astype(np.float64)).reshape(tokens, -1)[:, :columns]

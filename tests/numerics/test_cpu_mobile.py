@@ -26,7 +26,7 @@ def inputs_of(x: np.ndarray, layout: QuadLayout, simd: str | None, rounding: Rou
     if simd is None:
         kernel = round_kernel(tokens, columns, columns, 0, rounding)
         return {"X": run_cpu_kernel(kernel, {"X": x, "STEPS": table, "Y": np.zeros_like(x)}, [(0, 1), (1, tokens)], SIMD128)["Y"]}
-    kernel = quantize_kernel(tokens, columns, layout.group, form_for(simd), layout.zero, columns, 0, rounding=rounding)
+    kernel = quantize_kernel(tokens, columns, layout.group, form_for(simd, layout.format), layout.zero, columns, 0, rounding=rounding)
     groups = tokens * layout.groups
     arrays = {"X": x, "STEPS": table, "Q": np.zeros(groups * layout.vectors * WORDS, np.int32), "SCALES": np.zeros(groups, np.float32),
               "SUMS": np.zeros(groups, np.int32)}
@@ -37,9 +37,9 @@ def inputs_of(x: np.ndarray, layout: QuadLayout, simd: str | None, rounding: Rou
 def run(x: np.ndarray, rows: int, format: str, simd: str | None, first_rows: list[int], steps: list[tuple[float, float]], epilogue: str, buffers, other) -> np.ndarray:
     tokens, columns = x.shape
     rounding, table = Rounding(len(steps), True), rounding_table(first_rows, steps)
-    layout = QuadLayout((2 if epilogue == "gated" else 1) * rows, columns, format)
+    layout = QuadLayout((2 if epilogue == "gated" else 1) * rows, columns, format, simd)
     kernel = linear_kernel(tokens, rows, columns, format, simd if layout.bits else None, epilogue=epilogue, cap=CAP, other_stride=rows, rounding=rounding)
-    arrays = {"W": transposed(buffers[0]), "S": buffers[-1], "STEPS": table, "E": other, "STATE_WORDS": state_words(length=tokens, tokens=(0,) * tokens),
+    arrays = {"W": transposed(buffers[0], layout.paired), "S": buffers[-1], "STEPS": table, "E": other, "STATE_WORDS": state_words(length=tokens, tokens=(0,) * tokens),
               "Y": sentinels(tokens, rows)} | inputs_of(x, layout, simd if layout.bits else None, rounding, table)
     return run_cpu_kernel(kernel, arrays, [(0, 1), (1, kernel.items)], simd or SIMD128)["Y"]
 
@@ -83,12 +83,12 @@ def test_each_merged_matrix_rounds_its_own_output(tokens, simd):
 def test_merged_matrices_that_round_their_input_apart_are_products_of_their_own(tokens, simd):
     rng, columns, first_rows, steps = np.random.default_rng(5), 96, [0, 36, 52, 72], [(0.03, 0.07), (0.05, 0.0), (0.02, 0.5)]
     buffers, weight = encode(normal(rng, 72, columns) / np.float32(columns**0.5), "m4")
-    x, table, layout = near_whole_steps(rng, 0.03, tokens, columns), rounding_table(first_rows[:3], steps), QuadLayout(72, columns, "m4")
+    x, table, layout = near_whole_steps(rng, 0.03, tokens, columns), rounding_table(first_rows[:3], steps), QuadLayout(72, columns, "m4", simd)
     y = sentinels(tokens, 72)
     for part, (first, last) in enumerate(pairwise(first_rows)):
         rounding = Rounding(3, False, only=part)
         kernel = linear_kernel(tokens, last - first, columns, "m4", simd, rounding=rounding, rows_of=RowsOf(first, 72, first, 72))
-        arrays = {"W": transposed(buffers[0]), "S": buffers[-1], "STEPS": table, "STATE_WORDS": state_words(length=tokens, tokens=(0,) * tokens), "Y": y}
+        arrays = {"W": transposed(buffers[0], layout.paired), "S": buffers[-1], "STEPS": table, "STATE_WORDS": state_words(length=tokens, tokens=(0,) * tokens), "Y": y}
         y = run_cpu_kernel(kernel, arrays | inputs_of(x, layout, simd, rounding, table), [(0, 1), (1, kernel.items)], simd or SIMD128)["Y"]
     inputs, outputs = steps_by_row(first_rows[:3], steps, 72)
     assert_within(y, twins.linear(x, weight, None, 0.0, "none", CAP, x, inputs, outputs), bound_of(x.astype(np.float64), weight, inputs, outputs, "none", x))
