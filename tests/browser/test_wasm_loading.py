@@ -48,7 +48,8 @@ def answer_elsewhere(engine: EnginePage, change) -> None:
 def test_the_same_answer_with_every_number_of_threads(wasm_engine):
     answers, processors = [], wasm_engine.page.evaluate("navigator.hardwareConcurrency")
     for threads in (None, 1, 2, 3, 4):
-        backend = wasm_engine.load(MODEL, backend="wasm", **({} if threads is None else {"threads": threads}))["backend"]
+        # Without trials, whose outcome may differ between loads: relaxed SIMD and plain round sums of float32 differently.
+        backend = wasm_engine.load(MODEL, backend="wasm", tuning="off", **({} if threads is None else {"threads": threads}))["backend"]
         assert backend["threads"] == threads or (threads is None and backend["threads"] <= processors)
         assert backend["module"]["activations"] == "int16"
         assert ("threads" in backend["module"]["file"]) == (backend["threads"] > 1)
@@ -95,7 +96,7 @@ def test_of_relaxed_and_plain_simd_the_faster_is_taken_with_the_same_answer(wasm
     asked = {"backend": "wasm", "threads": threads}
     tried = wasm_engine.load(MODEL, **asked)["backend"]["module"]
     relaxed, plain = map(int, re.fullmatch(r"tried out: (\d+) µs with relaxed SIMD, (\d+) µs with plain SIMD", tried["module_reason"]).groups())
-    assert relaxed == plain or (tried["simd"] == "relaxed") == (relaxed < plain)
+    assert tried["simd"] == ("relaxed" if relaxed <= plain else "simd128") or 0.8 * relaxed < plain < relaxed
     answers = [wasm_engine.tokens(PROMPT, 8)]
     untried = wasm_engine.load(MODEL, **asked, tuning="off")["backend"]["module"]
     assert (untried["simd"], untried["module_reason"]) == ("relaxed", "tuning is off")

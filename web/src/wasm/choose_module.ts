@@ -13,7 +13,7 @@ export interface ModuleRequest {
 }
 
 export interface ChosenModules {
-  /** All give the same bits; the first is the best guess. */
+  /** All do the same, but for how sums of float32 round; the first is the best guess. */
   modules: readonly WasmModule[];
   threads: number;
   threadsReason: string;

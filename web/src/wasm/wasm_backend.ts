@@ -15,7 +15,7 @@ import { copyCaches } from "./copy_caches";
 import { type Exports, instantiate, type ThreadStart } from "./instance";
 import type { OpenWasm } from "./open_wasm";
 import { Pool } from "./pool";
-import { measureTrials } from "./try_modules";
+import { bestOf, measureTrials } from "./try_modules";
 
 /** Undefined in a backend that was unloaded, so that nothing keeps the memory. */
 interface Loaded {
@@ -84,11 +84,11 @@ export class WasmBackend implements Backend {
     source.onPart();
   }
 
-  /** The fastest of modules, whatever is in memory. */
+  /** The best of modules, whatever is in memory. */
   private tryOut(specs: readonly WasmModule[], compiled: readonly WebAssembly.Module[]): { index: number; reason: string } {
     const instances = compiled.map((module) => instantiate(this.threadStart(0, module)));
     const times = measureTrials(instances.map(({ alone }) => () => alone(this.program.steps["trial"]!)));
-    const index = times.indexOf(Math.min(...times));
+    const index = bestOf(times);
     const told = specs.map(({ simd }, i) => `${(1000 * times[i]!).toFixed(0)} µs with ${simd === "relaxed" ? "relaxed SIMD" : "plain SIMD"}`);
     return { index, reason: `tried out: ${told.join(", ")}` };
   }
