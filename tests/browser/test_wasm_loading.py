@@ -95,8 +95,9 @@ def test_a_host_that_sends_another_type_for_modules_is_good_enough(wasm_engine):
 def test_of_relaxed_and_plain_simd_the_faster_is_taken_with_the_same_answer(wasm_engine, threads):
     asked = {"backend": "wasm", "threads": threads}
     tried = wasm_engine.load(MODEL, **asked)["backend"]["module"]
-    relaxed, plain = map(int, re.fullmatch(r"tried out: (\d+) µs with relaxed SIMD, (\d+) µs with plain SIMD", tried["module_reason"]).groups())
-    assert tried["simd"] == ("relaxed" if relaxed <= plain else "simd128") or 0.8 * relaxed < plain < relaxed
+    relaxed, plain = map(float, re.fullmatch(r"tried out: ([\d.]+) µs with relaxed SIMD, ([\d.]+) µs with plain SIMD", tried["module_reason"]).groups())
+    # Relaxed SIMD stays unless plain is a tenth faster; the times are rounded to a hundredth of a microsecond.
+    assert tried["simd"] == ("simd128" if plain <= 0.9 * relaxed else "relaxed") or abs(plain - 0.9 * relaxed) < 0.02
     answers = [wasm_engine.tokens(PROMPT, 8)]
     untried = wasm_engine.load(MODEL, **asked, tuning="off")["backend"]["module"]
     assert (untried["simd"], untried["module_reason"]) == ("relaxed", "tuning is off")

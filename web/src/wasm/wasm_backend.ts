@@ -89,7 +89,7 @@ export class WasmBackend implements Backend {
     const instances = compiled.map((module) => instantiate(this.threadStart(0, module)));
     const times = measureTrials(instances.map(({ alone }) => () => alone(this.program.steps["trial"]!)));
     const index = bestOf(times);
-    const told = specs.map(({ simd }, i) => `${(1000 * times[i]!).toFixed(0)} µs with ${simd === "relaxed" ? "relaxed SIMD" : "plain SIMD"}`);
+    const told = specs.map(({ simd }, i) => `${(1000 * times[i]!).toFixed(2)} µs with ${simd === "relaxed" ? "relaxed SIMD" : "plain SIMD"}`);
     return { index, reason: `tried out: ${told.join(", ")}` };
   }
 
