@@ -74,14 +74,14 @@ class CpuOperators:
         layout = QuadLayout(int(op["weight"].ty.shape[0]), x.width, format, self.simd)
         simd = self.simd if layout.bits else None
         rounding = step.context.roundings.get(weight)
-        steps = [f"{weight}{STEPS}"] if rounding else []
+        steps = f"{weight}{STEPS}" if rounding else ""
         place = (None, 0) if simd or rounding else (x.stride, x.offset)
 
         def launch(rows: int, epilogue: str, other: View | None, to: str, rounding: Rounding | None, rows_of: RowsOf | None) -> None:
             kernel = linear_kernel(x.rows, rows, x.width, format, simd, *place, epilogue, op["cap"], other.stride if other else 0,
                                    other.offset if other else 0, rounding, rows_of)
-            inputs = self.activations(step, x, layout, rounding=rounding, steps="".join(steps))
-            step.launch(kernel, *buffers, *inputs, *steps, *([other.buffer] if other else []), "state", to)
+            inputs = self.activations(step, x, layout, rounding=rounding, steps=steps)
+            step.launch(kernel, *buffers, *inputs, *([steps] if rounding else []), *([other.buffer] if other else []), "state", to)
 
         if weight not in self.parts:
             launch(out.width, op["epilogue"], other, out.buffer, rounding, None)
