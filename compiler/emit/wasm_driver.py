@@ -8,6 +8,9 @@ from ..state import STATE
 SPINS = 400000
 # Parts of a launch for each thread, of which it takes one after the other: a core that is slower, or has to do something else, takes fewer.
 PARTS = 4
+# Makes a function one of the module. With loops and barriers in line, `run` had 45 KB, which V8 compiled anew at about the 28th token, on a core of its own for
+# 120 to 150 ms: with two threads on two cores those tokens took twice as long.
+APART = "__attribute__((noinline))"
 
 HEAD = """\
 typedef int i32;
@@ -35,7 +38,7 @@ static void wake(i32 *place) {
 }
 
 /* Returns when all threads are here. Traps where one has trapped, which will never be here: else the others would wait for ever. */
-static __attribute__((noinline)) void barrier(i32 threads) {
+static void barrier(i32 threads) {
   if (threads == 1) return;
   i32 old = LOAD(passed);
   if (LOAD(broken)) __builtin_trap();
@@ -55,13 +58,6 @@ static i32 take(i32 next, i32 part, i32 threads) {
   return threads == 1 ? next : ADD(taken[0], part);
 }
 
-/* A launch: this thread takes work items as long as there are some. */
-#define LAUNCH(kernel, items, ...) { \\
-  i32 all = items, part = threads == 1 ? all : (all + PARTS * threads - 1) / (PARTS * threads); \\
-  for (i32 first = take(0, part, threads); first < all; first = take(first + part, part, threads)) \\
-    kernel(__VA_ARGS__, first, first + part < all ? first + part : all); \\
-  barrier(threads); \\
-}
 #define AT(offset) (byte *)(offset)
 """
 THREADED = """\
@@ -75,7 +71,7 @@ ALONE = """\
 RUN = """\
 /* Does a step with this thread alone, before others serve. */
 void alone(i32 step) {
-  execute(step, 0, 1);
+  execute(step, 1);
 }
 
 /* Does a step, together with `threads - 1` others that are, or will be, in `serve`. */
@@ -83,7 +79,7 @@ void run(i32 step, i32 threads) {
   STORE(job, step);
   ADD(jobs, 1);
   wake(&jobs);
-  execute(step, 0, threads);
+  execute(step, threads);
 }
 """
 SERVE = """
@@ -93,7 +89,7 @@ void serve(i32 thread, i32 threads) {
     wait_while(&jobs, seen);
     i32 step = LOAD(job);
     if (step < 0) return;
-    execute(step, thread, threads);
+    execute(step, threads);
   }
 }
 
@@ -118,19 +114,28 @@ def driver(steps: dict[str, list[Launch]], offsets: dict[str, int], threads: boo
     offsets: bytes from the start of memory, by buffer name. A step's number is its place in `steps`.
     """
     kernels = {launch.kernel.name: launch.kernel for launches in steps.values() for launch in launches}
-    parts = [f"#define SPINS {SPINS}\n#define PARTS {PARTS}", THREADED if threads else ALONE, HEAD, *(declaration(kernel) for kernel in kernels.values())]
+    parts = [f"#define SPINS {SPINS}\n#define PARTS {PARTS}", THREADED if threads else ALONE, HEAD, *(sharing(kernel) for kernel in kernels.values())]
     for number, (name, launches) in enumerate(steps.items()):
         # Steps of one token have one, whatever the state tells: in `tail` that is the length of the chunk before.
         length = f"((i32 *){offsets['state']})[{STATE['length']}]" if name.startswith("prefill_") else "1"
         lines = [call(launch, offsets, length) for launch in launches]
-        parts.append("\n".join([f"\n/* {name} */", f"static void step_{number}(i32 thread, i32 threads) {{", *lines, "}"]))
-    cases = [f"    case {number}: step_{number}(thread, threads); break;" for number in range(len(steps))]
-    parts.append("\n".join(["\nstatic void execute(i32 step, i32 thread, i32 threads) {", "  switch (step) {", *cases, "  }", "}\n"]))
+        parts.append("\n".join([f"\n/* {name} */", f"static {APART} void step_{number}(i32 threads) {{", *lines, "}"]))
+    cases = [f"    case {number}: step_{number}(threads); break;" for number in range(len(steps))]
+    parts.append("\n".join(["\nstatic void execute(i32 step, i32 threads) {", "  switch (step) {", *cases, "  }", "}\n"]))
     return "\n".join([*parts, RUN + (SERVE if threads else "")])
 
 
-def declaration(kernel: CpuKernel) -> str:
-    return f"void {kernel.name}({', '.join(['byte *'] * len(kernel.signature))}, i32, i32);"
+def sharing(kernel: CpuKernel) -> str:
+    """The kernel, and the function that a launch calls: its thread takes work items as long as there are some."""
+    pointers = [f"p{i}" for i in range(len(kernel.signature))]
+    return f"""
+void {kernel.name}({", ".join(["byte *"] * len(pointers))}, i32, i32);
+static {APART} void launch_{kernel.name}({", ".join(f"byte *{pointer}" for pointer in pointers)}, i32 items, i32 threads) {{
+  i32 part = threads == 1 ? items : (items + PARTS * threads - 1) / (PARTS * threads);
+  for (i32 first = take(0, part, threads); first < items; first = take(first + part, part, threads))
+    {kernel.name}({", ".join(pointers)}, first, first + part < items ? first + part : items);
+  barrier(threads);
+}}"""
 
 
 def call(launch: Launch, offsets: dict[str, int], length: str) -> str:
@@ -139,4 +144,4 @@ def call(launch: Launch, offsets: dict[str, int], length: str) -> str:
     bound = dict(zip(kernel.parameter_names, launch.buffers))
     pointers = [f"AT({offsets[bound[name]]}u)" if name in bound else "0" for name in kernel.signature]
     items = f"{kernel.items} * {length}" if kernel.per_token else str(kernel.items)
-    return f"  LAUNCH({kernel.name}, {items}, {', '.join(pointers)})"
+    return f"  launch_{kernel.name}({', '.join(pointers)}, {items}, threads);"
