@@ -8,8 +8,8 @@ from ..state import STATE
 SPINS = 400000
 # Parts of a launch for each thread, of which it takes one after the other: a core that is slower, or has to do something else, takes fewer.
 PARTS = 4
-# Makes a function one of the module. With loops and barriers in line, `run` had 45 KB, which V8 compiled anew at about the 28th token, on a core of its own for
-# 120 to 150 ms: with two threads on two cores those tokens took twice as long.
+# Makes a function one of the module. With loops and barriers in line, decode was a function of 45 KB, which V8 compiled anew at about the 28th token, on a core
+# of its own for 120 to 150 ms: with two threads on two cores those tokens took twice as long.
 APART = "__attribute__((noinline))"
 
 HEAD = """\

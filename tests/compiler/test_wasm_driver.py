@@ -14,7 +14,7 @@ LENGTH = 24  # bytes at most that multiply a launch's work items by the state's 
 
 @pytest.mark.parametrize("threads", [False, True], ids=["alone", "threads"])
 def test_a_step_is_a_list_of_calls(threads, tmp_path):
-    """With loops and barriers in line, all steps were one function of 45 KB, which a core compiled for 0.15 s in the midst of an answer."""
+    """With loops and barriers in line, decode was a function of 45 KB, which a core compiled for 0.15 s in the midst of an answer."""
     program = lower_for_cpu(lowered("gemma3_270m"), VARIANTS[0])
     offsets, _ = place(program)
     compile_c(driver(program.steps, offsets, threads), tmp_path / "driver.o")
