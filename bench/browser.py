@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from dataclasses import dataclass
 
 from playwright.sync_api import Browser, Page, Playwright
@@ -14,9 +16,10 @@ FLAGS = [
     *("--enable-unsafe-webgpu", "--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"),
 ]
+# Linux hides Vulkan, which WebGPU needs there, behind a feature. Drivers of servers offer it no surface to draw on.
+VULKAN = ["--enable-features=Vulkan", "--use-angle=vulkan", "--disable-vulkan-surface"] if sys.platform == "linux" else []
 ADAPTER_FLAGS = {
-    # Linux hides Vulkan, which WebGPU needs there, behind a feature; elsewhere these change nothing.
-    "hardware": ["--enable-features=Vulkan", "--ignore-gpu-blocklist"],
+    "hardware": [*VULKAN, "--ignore-gpu-blocklist"],
     "swiftshader": ["--use-webgpu-adapter=swiftshader"],
 }
 
@@ -60,8 +63,12 @@ def find_adapter(playwright: Playwright, address: str, wanted: str) -> Adapter:
 
 
 def launch(playwright: Playwright, kind: str) -> Browser:
-    """A new browser with an empty profile, on an adapter of ADAPTER_FLAGS."""
-    return playwright.chromium.launch(executable_path=find_chromium(), args=[*FLAGS, *ADAPTER_FLAGS[kind]])
+    """A new browser with an empty profile, on an adapter of ADAPTER_FLAGS.
+
+    It has a window for a GPU on Linux where there is a display: without one Chromium's first request for NVIDIA's adapter fails.
+    """
+    window = kind == "hardware" and sys.platform == "linux" and "DISPLAY" in os.environ
+    return playwright.chromium.launch(executable_path=find_chromium(), args=[*FLAGS, *ADAPTER_FLAGS[kind]], headless=not window)
 
 
 def open_page(browser: Browser, address: str) -> Page:

@@ -103,7 +103,7 @@ def format_results(results: Results) -> str:
 
 def _of_backend(backend: str, settings: Settings) -> str:
     lengths = ", ".join(map(str, settings.prompt_lengths))
-    return f"On {backend}: {settings.rounds} rounds, engines in turn; {settings.tokens} tokens decoded greedily after prompts of {lengths} tokens."
+    return f"On {backend}: {settings.rounds} round{'' if settings.rounds == 1 else 's'}, engines in turn; {settings.tokens} tokens decoded greedily after prompts of {lengths} tokens."
 
 
 def _figure(rounds: Sequence[Round], value: Callable[[Round], float | None]) -> str:

@@ -1,5 +1,5 @@
 """The plan of a decoded token by kind of work: launches, and bytes moved against the least possible."""
-from .kernels.attention_vector import THREADS
+from .kernels.attention_vector import BLOCK
 from .pipeline import Lowered
 from .quantize import format_named
 from .quantize.format import UNIT_BYTES
@@ -64,4 +64,4 @@ def least_weight_bytes(launch: Launch, matrices: dict[str, Weight]) -> int:
 def seen(context: int, window: int | None) -> tuple[int, int]:
     """Keys and values that `attention_vector` reads: keys from the start of a block of positions on, values those that count."""
     oldest = max(0, context - window) if window else 0
-    return context - oldest // THREADS * THREADS, context - oldest
+    return context - oldest // BLOCK * BLOCK, context - oldest

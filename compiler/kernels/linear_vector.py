@@ -2,7 +2,8 @@
 
 A thread owns rows of tiles of 32 (neighbouring threads load neighbouring 16 bytes). The threads of a workgroup first make x
 together (compiler/kernels/vector_input.py), which all of them then read; where the rows alone would not fill a GPU, `splits`
-groups of threads share the columns and add their parts once.
+groups of threads share the columns and add their parts once. Eight of them, not four: what a thread waits for is the chain of its
+loads (docs/performance.md).
 """
 from dataclasses import dataclass, replace
 
@@ -24,7 +25,7 @@ class Shape:
 
     row_tiles: int = 1
     row_groups: int = 1
-    splits: int = 4
+    splits: int = 8
 
     @property
     def rows(self) -> int:
@@ -59,7 +60,7 @@ def other_shapes(rows: int, weights: int, peaks: bool) -> tuple[Shape, ...]:
     if weights < WORTH_OTHER_SHAPES:
         return ()
     # The last one is for few cores, whatever the rows: the fewest workgroups, and no barrier but those of x.
-    shapes = (Shape(row_tiles=2, row_groups=8, splits=1),) if rows >= MANY_ROWS else (Shape(row_groups=2), FOR_MANY_ROWS)
+    shapes = (Shape(row_tiles=2, row_groups=8, splits=1),) if rows >= MANY_ROWS else (Shape(row_groups=2, splits=4), FOR_MANY_ROWS)
     return tuple(shape for shape in shapes if not peaks or shape.rows == shape_for(rows).rows)
 
 

@@ -20,6 +20,8 @@ from .workgroup_sum import workgroup_sum
 
 # Values of x that a workgroup holds at a time: half of the memory that every adapter offers.
 STAGED = 2048
+# Parts of an attention that are loaded side by side.
+UNDER_WAY = 4
 
 
 @dataclass(frozen=True)
@@ -159,11 +161,24 @@ class StagedInput:
 
         @T.inline
         def add_parts(X, partial, at, out):
+            # Several loads are under way at a time, those of parts without weight for nothing; where none has any, as beyond a conversation's
+            # end, there are no loads.
+            weights = T.alloc_buffer((UNDER_WAY,), "float32", scope="local")
+            parts = T.alloc_buffer((UNDER_WAY,), "float32x4", scope="local")
+            most = T.alloc_buffer((1,), "float32", scope="local")
             out[0] = T.Broadcast(T.float32(0), 4)
-            for s in T.serial(source.splits):
-                weight: T.float32 = partial[s * source.heads + at // head_vectors]
-                if weight > T.float32(0):
-                    out[0] = out[0] + X[s * vectors + at] * T.Broadcast(weight, 4)
+            for some in T.serial(ceil_div(source.splits, UNDER_WAY)):
+                most[0] = T.float32(0)
+                for i in T.unroll(UNDER_WAY):
+                    s = T.meta_var(T.min(some * UNDER_WAY + i, source.splits - 1))
+                    weights[i] = T.Select(some * UNDER_WAY + i < source.splits, partial[s * source.heads + at // head_vectors], T.float32(0))
+                    most[0] = T.max(most[0], weights[i])
+                if most[0] > T.float32(0):
+                    for i in T.unroll(UNDER_WAY):
+                        parts[i] = X[T.min(some * UNDER_WAY + i, source.splits - 1) * vectors + at]
+                    for i in T.unroll(UNDER_WAY):
+                        if weights[i] > T.float32(0):
+                            out[0] = out[0] + parts[i] * T.Broadcast(weights[i], 4)
 
         @T.inline
         def fill(X, M, R, V, numbers, factors, partial, staged, chunk, thread):

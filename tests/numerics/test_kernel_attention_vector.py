@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from compiler.kernels import twins
-from compiler.kernels.attention_vector import SLOTS_A_SPLIT, THREADS, OwnKeyValue, attention_vector, splits_for
+from compiler.kernels.attention_vector import BLOCK, SLOTS_A_SPLIT, OwnKeyValue, attention_vector, splits_for
 from compiler.kernels.rope import rope_frequencies, rope_table
 from tests.fixtures import tolerances
 from tests.fixtures.kernel_inputs import SENTINEL, assert_within, normal, pack_keys, pack_vectors, sentinels, state_words, unpack_keys
@@ -31,7 +31,7 @@ def error_bound(raw, rotated, keys, values, key_error, value_error, position: in
     score_error = scale * (np.einsum("mhd,thd->mht", query_error + (size + 3) * tolerances.U * np.abs(rotated), keys)
                            + np.einsum("mhd,thd->mht", np.abs(rotated), key_error))
     distance = np.where(p > 0, scores.max(axis=2, keepdims=True) - np.where(p > 0, scores, 0), 0)
-    blocks = -(-count // THREADS)
+    blocks = -(-count // BLOCK)
     relative = score_error + 2 * tolerances.exponential(distance) + (3 * blocks + 6) * tolerances.ULP + (count + 2 * blocks) * tolerances.U
     in_numerator = np.einsum("mht,thd->mhd", p * relative, values) + np.einsum("mht,thd->mhd", p, value_error)
     in_denominator = (p * relative).sum(axis=2)[:, :, None]
@@ -105,7 +105,7 @@ def test_a_token_sees_all_keys_up_to_its_own(gpu, heads, kv_heads, size, own):
 
 # A block of keys is 64: below, on, and beyond its end; and several splits, some without keys.
 @pytest.mark.parametrize("own", [False, True])
-@pytest.mark.parametrize(("position", "slots"), [(62, 64), (63, 64), (64, 128), (300, 4 * SLOTS_A_SPLIT), (1000, 4 * SLOTS_A_SPLIT), (70, 64 * SLOTS_A_SPLIT)])
+@pytest.mark.parametrize(("position", "slots"), [(62, 64), (63, 64), (64, 128), (300, 4 * SLOTS_A_SPLIT), (1000, 8 * SLOTS_A_SPLIT), (70, 64 * SLOTS_A_SPLIT)])
 def test_keys_of_several_blocks_and_splits_share_one_softmax(gpu, position, slots, own):
     check(gpu, 2, 1, 16, position, slots=slots, scale=0.25, own=own)
 
