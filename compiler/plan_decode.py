@@ -1,5 +1,5 @@
 """The plan of a decoded token by kind of work: launches, and bytes moved against the least possible."""
-from .kernels.attention_vector import BLOCK
+from .kernels.attention_block import BLOCK
 from .pipeline import Lowered
 from .quantize import format_named
 from .quantize.format import UNIT_BYTES

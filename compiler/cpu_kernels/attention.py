@@ -8,7 +8,7 @@ from math import gcd
 
 from tvm.script import tirx as T
 
-from ..kernels.attention_vector import MASKED
+from ..kernels.attention_block import MASKED
 from ..kernels.kernel import Parameter, ceil_div
 from ..kernels.position import end_position, row_position, slot_of
 from ..state import STATE

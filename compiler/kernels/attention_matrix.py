@@ -8,7 +8,7 @@ serves eight or four products. Which slot a position has, in a ring or a linear 
 from tvm.script import tirx as T
 
 from ..state import STATE
-from .attention_vector import MASKED
+from .attention_block import MASKED
 from .kernel import ANY_EXTENT, TILE, Kernel, Parameter, ceil_div
 from .position import end_position, last_row, row_position, slot_of
 

@@ -5,8 +5,7 @@ it, so the work follows the length of the conversation, or the window, with no w
 sums of its own online softmax (arXiv 2205.14135), with their peak and mass; the product that follows adds the parts up
 (compiler/kernels/vector_input.py).
 
-A workgroup takes blocks of 64 keys. On a GPU the time goes into waiting for memory, so that chains of loads are kept short: its four
-groups of 64 threads divide the head among themselves to find scores, the queries to norm and weigh them, and the keys to add values up.
+A workgroup takes blocks of 64 keys (compiler/kernels/attention_block.py). Before them, each of its four groups of threads makes a query.
 
 Where the layer owns KV, the token's own key and value come straight from the product before: normed and rotated here by the split with the
 newest block, of which they are the last, and stored in the cache by one workgroup. No other workgroup reads that slot.
@@ -16,24 +15,16 @@ from dataclasses import dataclass
 from tvm.script import tirx as T
 
 from ..state import STATE
+from .attention_block import BLOCK, GROUPS, LANES, MASKED, KeyBlocks
 from .kernel import TILE, Kernel, Parameter, ceil_div, exact, number_name
 from .position import end_position, slot_of
 from .rope import DIGIT, rotate
 from .workgroup_sum import sum_of_squares
 
-# Keys of a block, and threads of a group.
-BLOCK = 64
-GROUPS = 4
 ROWS = 4
-# Loads that a thread has under way: so many steps of a loop are written out.
-UNDER_WAY = 4
-# The highest scores of a block are found in two steps, by so many threads first.
-LANES = 8
 # A split has at least so many slots at full context; beyond MAX_SPLITS it has more.
 SLOTS_A_SPLIT = 128
 MAX_SPLITS = 16
-# Below every score that a float32 product can give in practice, and far from overflow when subtracted.
-MASKED = -1e30
 
 
 @dataclass(frozen=True)
@@ -67,11 +58,10 @@ def attention_vector(heads: int, kv_heads: int, head_size: int, width: int, q_of
     vectors, half = head_size // 4, head_size // 8
     rows = min(ROWS, group)
     row_tiles = ceil_div(group, rows)
-    columns_a_thread = ceil_div(vectors, BLOCK)
-    vectors_a_group = ceil_div(vectors, GROUPS)
     splits = splits_for(slots)
-    reach = window or 2**30
     appends = own is not None
+    keys = KeyBlocks(rows, vectors, kv_heads, ring, window, appends)
+    score, weigh, add_values, columns_a_thread = keys.score(), keys.weigh(), keys.add_values(), keys.columns_a_thread
     k_norm, v_norm = appends and own.k_norm, appends and own.v_norm
     turn, add_squares = rotate(head_size), sum_of_squares(vectors, BLOCK)
     name = (f"attention_vector_h{heads}_{kv_heads}_d{head_size}_x{width}_q{q_offset}_slots{slots}" + (f"_ring{ring}" if ring else "")
@@ -81,14 +71,6 @@ def attention_vector(heads: int, kv_heads: int, head_size: int, width: int, q_of
     def query_head(head, tile, r):
         """The head of row r; rows that pad the last tile repeat its last head."""
         return head * group + T.min(group - 1, tile * rows + r)
-
-    def oldest(last):
-        """The first position that the token at `last` can see."""
-        return T.max(0, last - (reach - 1)) if window else T.int32(0)
-
-    def newest(last):
-        """The last position whose key is in the cache."""
-        return last - 1 if appends else last
 
     @T.inline
     def inverse_rms(X, start, partial, out, ty, tx):
@@ -145,93 +127,6 @@ def attention_vector(heads: int, kv_heads: int, head_size: int, width: int, q_of
                 K[((slot // TILE * kv_heads + head) * vectors + i * BLOCK + tx) * TILE + slot % TILE] = own_key[i * BLOCK + tx]
 
     @T.inline
-    def add_products(key, queries, products, start):
-        # A group's share of one key; key: Python function of the vector.
-        for outer in T.serial(ceil_div(vectors_a_group, UNDER_WAY)):
-            for inner in T.unroll(UNDER_WAY):
-                u: T.int32 = start + outer * UNDER_WAY + inner
-                if outer * UNDER_WAY + inner < vectors_a_group and u < vectors:
-                    held: T.float32x4 = key(u)
-                    for r in T.unroll(rows):
-                        products[r] = products[r] + T.call_pure_extern("float32", "dot", held, queries[r * vectors + u])
-
-    @T.inline
-    def score(K, queries, own_key, partial, key0, head, last, ty, tx):
-        # partial[r, group, key]
-        at: T.int32 = key0 + tx
-        slot: T.int32 = slot_of(key0, ring) + tx
-        products = T.alloc_buffer((rows,), "float32", scope="local")
-        for r in T.unroll(rows):
-            products[r] = T.float32(0)
-        if at <= newest(last):
-            add_products(lambda u: K[((slot // TILE * kv_heads + head) * vectors + u) * TILE + slot % TILE], queries, products, ty * vectors_a_group)
-        if appends:
-            if at == last:
-                add_products(lambda u: own_key[u], queries, products, ty * vectors_a_group)
-        for r in T.unroll(rows):
-            partial[(r * GROUPS + ty) * BLOCK + tx] = products[r]
-
-    @T.inline
-    def weigh(partial, weights, highest, peak, mass, sums, key0, last, ty, tx):
-        # weights[r, key] = exp(score - peak), 0 for keys that the token cannot see; what is older fades to the new peak. Group r has row r.
-        own_score = T.alloc_buffer((1,), "float32", scope="local")
-        own_peak = T.alloc_buffer((1,), "float32", scope="local")
-        own_score[0] = T.float32(0)
-        row: T.int32 = T.min(ty, rows - 1)
-        for g in T.unroll(GROUPS):
-            own_score[0] = own_score[0] + partial[(row * GROUPS + g) * BLOCK + tx]
-        own_score[0] = T.Select(T.And(key0 + tx <= last, last - (key0 + tx) < reach), own_score[0], T.float32(MASKED))
-        if ty < rows:
-            weights[row * BLOCK + tx] = own_score[0]
-        T.tvm_storage_sync("shared")
-        if ty < rows and tx < LANES:
-            most: T.float32 = weights[row * BLOCK + tx]
-            for i in T.unroll(BLOCK // LANES - 1):
-                most = T.max(most, weights[row * BLOCK + (i + 1) * LANES + tx])
-            highest[row * LANES + tx] = most
-        T.tvm_storage_sync("shared")
-        own_peak[0] = T.float32(0)
-        for r in T.unroll(rows):
-            risen: T.float32 = peak[r]
-            for i in T.unroll(LANES):
-                risen = T.max(risen, highest[r * LANES + i])
-            fade: T.float32 = T.exp(peak[r] - risen)
-            peak[r] = risen
-            mass[r] = mass[r] * fade
-            for i in T.unroll(columns_a_thread):
-                sums[r * columns_a_thread + i] = sums[r * columns_a_thread + i] * T.Broadcast(fade, 4)
-            own_peak[0] = T.Select(row == r, risen, own_peak[0])
-        if ty < rows:
-            weights[row * BLOCK + tx] = T.Select(own_score[0] <= T.float32(MASKED), T.float32(0), T.exp(own_score[0] - own_peak[0]))
-        T.tvm_storage_sync("shared")
-
-    @T.inline
-    def add_value(weights, mass, sums, i, j, counts, value, tx):
-        for r in T.unroll(rows):
-            weight: T.float32 = T.Select(counts, weights[r * BLOCK + j], T.float32(0))
-            if i == 0:
-                mass[r] = mass[r] + weight
-            sums[r * columns_a_thread + i] = sums[r * columns_a_thread + i] + value * T.Broadcast(weight, 4)
-
-    @T.inline
-    def add_values(V, own_value, weights, mass, sums, key0, head, last, ty, tx):
-        # Every fourth key is a group's. Where a loop ends between keys, the last one is loaded again, for nothing.
-        first: T.int32 = T.max(0, oldest(last) - key0)
-        end: T.int32 = T.min(BLOCK, newest(last) + 1 - key0)
-        slot0: T.int32 = slot_of(key0, ring)
-        for outer in T.serial(T.truncdiv(T.max(0, end - first) + GROUPS * UNDER_WAY - 1, GROUPS * UNDER_WAY)):
-            for inner in T.unroll(UNDER_WAY):
-                wanted: T.int32 = first + (outer * UNDER_WAY + inner) * GROUPS + ty
-                j: T.int32 = T.min(wanted, end - 1)
-                for i in T.unroll(columns_a_thread):
-                    column: T.int32 = T.min(i * BLOCK + tx, vectors - 1)
-                    add_value(weights, mass, sums, i, j, wanted < end, V[((slot0 + j) * kv_heads + head) * vectors + column], tx)
-        if appends:
-            if ty == 1 and last - key0 < BLOCK:
-                for i in T.unroll(columns_a_thread):
-                    add_value(weights, mass, sums, i, last - key0, T.bool(True), own_value[i], tx)
-
-    @T.inline
     def store_row(PARTS, STATS, shared_sums, shared_mass, peak, mass, sums, r, place, wanted, ty, tx):
         # The groups' sums are added up; place: where the row lies in PARTS and STATS.
         for i in T.unroll(columns_a_thread):
@@ -278,7 +173,7 @@ def attention_vector(heads: int, kv_heads: int, head_size: int, width: int, q_of
                         tile: T.int32 = head_tile % row_tiles
                         last: T.int32 = end_position(STATE_WORDS)
                         # Blocks of neighbouring positions, which are neighbouring slots: a ring holds whole blocks.
-                        block0: T.int32 = oldest(last) // BLOCK
+                        block0: T.int32 = keys.oldest(last) // BLOCK
                         blocks: T.int32 = last // BLOCK - block0 + 1
                         blocks_a_split: T.int32 = T.truncdiv(blocks + splits - 1, splits)
                         first: T.int32 = split * blocks_a_split

@@ -1,7 +1,7 @@
 """Where keys and values live: a ring for a sliding layer, a linear cache for a global one, nothing for a shared one."""
 from dataclasses import dataclass
 
-from ..kernels.attention_vector import BLOCK as SLOT_TILE
+from ..kernels.attention_block import BLOCK as SLOT_TILE
 from ..kernels.kernel import ceil_div
 from .program import Buffer
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from compiler.kernels import twins
-from compiler.kernels.attention_vector import BLOCK, SLOTS_A_SPLIT, OwnKeyValue, attention_vector, splits_for
+from compiler.kernels.attention_block import BLOCK
+from compiler.kernels.attention_vector import SLOTS_A_SPLIT, OwnKeyValue, attention_vector, splits_for
 from compiler.kernels.rope import rope_frequencies, rope_table
 from tests.fixtures import tolerances
 from tests.fixtures.kernel_inputs import SENTINEL, assert_within, normal, pack_keys, pack_vectors, sentinels, state_words, unpack_keys

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from compiler.kernels import twins
-from compiler.kernels.attention_vector import MASKED
+from compiler.kernels.attention_block import MASKED
 from compiler.kernels.kernel import TILE
 from compiler.kernels.linear_vector import MANY_ROWS, linear_vector
 from compiler.kernels.vector_input import STAGED, VectorInput
