@@ -8,14 +8,12 @@ from dataclasses import dataclass
 
 from tvm.script import tirx as T
 
-from .kernel import TILE, ceil_div
+from .kernel import TILE, UNDER_WAY, ceil_div
 from .position import slot_of
 
 # Keys of a block, and threads of a group.
 BLOCK = 64
 GROUPS = 4
-# Loads that a thread has under way: so many steps of a loop are written out.
-UNDER_WAY = 4
 # The highest scores of a block are found in two steps, by so many threads first.
 LANES = 8
 # Below every score that a float32 product can give in practice, and far from overflow when subtracted.

@@ -12,6 +12,8 @@ install()
 
 # A linear kernel's threads in x stand for the neighbouring rows of a weight tile; keys are cached in the same tiles.
 TILE = TILE_ROWS
+# Loads that a thread has under way where it waits for memory: so many steps of a loop are written out.
+UNDER_WAY = 4
 # WebGPU's default limits, which every adapter offers; kernels stay inside them.
 MAX_THREADS = 256
 MAX_SHARED_BYTES = 16384

@@ -15,13 +15,11 @@ from dataclasses import dataclass
 
 from tvm.script import tirx as T
 
-from .kernel import ceil_div, exact, number_name
+from .kernel import UNDER_WAY, ceil_div, exact, number_name
 from .workgroup_sum import workgroup_sum
 
 # Values of x that a workgroup holds at a time: half of the memory that every adapter offers.
 STAGED = 2048
-# Parts of an attention that are loaded side by side.
-UNDER_WAY = 4
 
 
 @dataclass(frozen=True)
@@ -159,6 +157,10 @@ class StagedInput:
         size = self.chunk // 4
         head_vectors = vectors // source.heads if source.heads else 0
 
+        def held_part(s):
+            """The part to load for step `s` of a loop whose last steps may lie beyond the parts."""
+            return T.min(s, source.splits - 1)
+
         @T.inline
         def add_parts(X, partial, at, out):
             # Several loads are under way at a time, those of parts without weight for nothing; where none has any, as beyond a conversation's
@@ -170,12 +172,12 @@ class StagedInput:
             for some in T.serial(ceil_div(source.splits, UNDER_WAY)):
                 most[0] = T.float32(0)
                 for i in T.unroll(UNDER_WAY):
-                    s = T.meta_var(T.min(some * UNDER_WAY + i, source.splits - 1))
-                    weights[i] = T.Select(some * UNDER_WAY + i < source.splits, partial[s * source.heads + at // head_vectors], T.float32(0))
+                    s = T.meta_var(some * UNDER_WAY + i)
+                    weights[i] = T.Select(s < source.splits, partial[held_part(s) * source.heads + at // head_vectors], T.float32(0))
                     most[0] = T.max(most[0], weights[i])
                 if most[0] > T.float32(0):
                     for i in T.unroll(UNDER_WAY):
-                        parts[i] = X[T.min(some * UNDER_WAY + i, source.splits - 1) * vectors + at]
+                        parts[i] = X[held_part(some * UNDER_WAY + i) * vectors + at]
                     for i in T.unroll(UNDER_WAY):
                         if weights[i] > T.float32(0):
                             out[0] = out[0] + parts[i] * T.Broadcast(weights[i], 4)
