@@ -2,8 +2,7 @@
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.fixtures.page_answers import PATIENCE
-from tests.fixtures.wasm_models import MODEL
+from tests.fixtures.chat_page import ask, done, messages, press
 
 # The answers of random weights are noise, so where a certain answer is needed the view has an engine that streams what the test says. "wait" holds the
 # stream until `release` is called or the answer is stopped.
@@ -40,17 +39,6 @@ HOSTILE = """<script>globalThis.harm = 1</script><img src="https://evil.example/
 <button onclick="globalThis.harm = 1">Press</button><gemlet-copy></gemlet-copy><p style="background: url(https://evil.example/d.png)">styled</p>
 
 [one](javascript:globalThis.harm=1) <a href="javascript:globalThis.harm=1">two</a> ![picture](https://evil.example/e.png) [three](https://good.example/)"""
-# The small model writes 1000 tokens in less time than it takes to look for the button from here.
-STOP_SOON = """async () => {
-    const { shadowRoot } = chat.shadowRoot.querySelector("gemlet-chat-view");
-    const written = () => shadowRoot.querySelector("gemlet-message[running]")?.shadowRoot.querySelector("article").textContent.trim() ?? "";
-    const latest = performance.now() + 30_000;
-    while (written() === "") {
-        if (performance.now() > latest) throw new Error(`nothing was written: ${chat.shadowRoot.textContent}`);
-        await new Promise(requestAnimationFrame);
-    }
-    [...shadowRoot.querySelectorAll("button")].find((button) => button.textContent.trim() === "Stop").click();
-}"""
 CALL = {"id": "call-1", "type": "function", "function": {"name": "look_up", "arguments": '{"word":"sea","large":12345678901234567890}'}}
 
 
@@ -75,25 +63,8 @@ def say(page: Page, *deltas: dict | str) -> None:
     page.evaluate("(said) => { globalThis.deltas = said; }", list(deltas))
 
 
-def ask(page: Page, text: str) -> None:
-    page.get_by_role("textbox", name="Prompt").fill(text)
-    page.keyboard.press("Enter")
-
-
-def press(page: Page, name: str) -> None:
-    page.get_by_role("button", name=name, exact=True).click()
-
-
 def answer(page: Page):
     return page.get_by_label("Answer", exact=True)
-
-
-def done(page: Page) -> None:
-    expect(page.get_by_role("button", name="Send")).to_be_visible(timeout=PATIENCE)
-
-
-def messages(page: Page) -> list[dict]:
-    return page.evaluate("view.messages")
 
 
 def open_conversation(page: Page, *conversation: dict) -> None:
@@ -277,47 +248,3 @@ def test_the_list_is_read_out_when_an_answer_is_whole_and_stays_where_the_reader
     expect(log.get_by_label("Answer", exact=True)).to_have_attribute("aria-busy", "false")
     expect(page.get_by_text("43 of 100 tokens")).to_be_visible()
     assert page.get_by_role("meter").evaluate("(meter) => [meter.value, meter.max]") == [43, 100]
-
-
-def test_answers_of_a_model_are_stopped_continued_regenerated_and_asked_for_anew(browser, wasm_address):
-    page = browser.new_page()
-    page.goto(wasm_address + "blank.html")
-    page.evaluate("""async (model) => {
-        await import("./gemlet-chat.js");
-        globalThis.chat = document.createElement("gemlet-chat");
-        Object.assign(chat, { options: { backend: "wasm", threads: 1 }, src: `models/${model}/` });
-        chat.addEventListener("gemlet-messages", ({ messages }) => (globalThis.view = { messages }));
-        document.body.append(chat);
-    }""", MODEL)
-    status = page.get_by_role("status")
-    expect(status).to_contain_text("Ready", timeout=PATIENCE)
-
-    def sample(**fields) -> None:
-        # Letters, since other noise would be more tokens when it is read again.
-        page.evaluate("(sampling) => { chat.sampling = { regex: '[a-z]{1000}', ...sampling }; }", fields)
-
-    def content() -> str:
-        conversation = messages(page)
-        assert [message["role"] for message in conversation] == ["user", "assistant"]
-        return conversation[1]["content"]
-
-    sample(max_tokens=1000, seed=1)
-    ask(page, "hello")
-    page.evaluate(STOP_SOON)
-    expect(status).to_contain_text("Stopped", timeout=PATIENCE)
-    stopped = content()
-    sample(max_tokens=6, seed=2)
-    press(page, "Continue answer")
-    expect(status).to_contain_text("Done, cut at its longest: 6 tokens", timeout=PATIENCE)
-    continued = content()
-    assert continued.startswith(stopped) and len(continued) > len(stopped)
-    press(page, "Regenerate answer")
-    done(page)
-    regenerated = content()
-    assert 0 < len(regenerated) < len(stopped) and not continued.startswith(regenerated)
-    press(page, "Edit message")
-    page.get_by_role("textbox", name="Changed message").fill("good day")
-    press(page, "Save and answer again")
-    done(page)
-    assert messages(page)[0] == {"role": "user", "content": "good day"} and content() not in (regenerated, continued)
-    page.close()
