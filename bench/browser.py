@@ -23,8 +23,10 @@ ADAPTER_FLAGS = {
     "swiftshader": ["--use-webgpu-adapter=swiftshader"],
 }
 
+# Chromium told to use Vulkan never answers where there is no GPU; one with a GPU does within seconds.
 ADAPTER = """async () => {
-  const adapter = await navigator.gpu?.requestAdapter({ powerPreference: "high-performance" });
+  const late = new Promise((resolve) => setTimeout(() => resolve(null), 20000));
+  const adapter = await Promise.race([navigator.gpu?.requestAdapter({ powerPreference: "high-performance" }), late]);
   if (!adapter) return null;
   const { vendor, architecture, device, description, isFallbackAdapter } = adapter.info;
   const words = [vendor, architecture, device, description].filter((word) => word).join(" ");

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from playwright.sync_api import Playwright, sync_playwright
 from tokenizers import Tokenizer
 
-from bench.bandwidth import read_bandwidths
 from bench.browser import Adapter, find_adapter
 from bench.engines import WASM, WEBGPU, Engine, engines
 from bench.measure import NotMeasurable, Round, measure
+from bench.processor import Pace, built_processor
 from bench.prompts import Prompt, prompts
 from bench.report import Results, Settings, format_results
 from bench.site import BENCH, BLANK, prepare_site
@@ -59,11 +59,12 @@ def write_results(
         tokenizer = Tokenizer.from_file(str(site / "gemlet" / "models" / NAME / "tokenizer.json"))
         asked = {backend: prompts(tokenizer, each.prompt_lengths) for backend, each in settings.items()}
         print(f"adapter: {adapter.name}", flush=True)
-        measured, failed = measure_rounds(playwright, chosen, adapter, address, asked, settings)
+        paces: list[Mapping[int, Pace]] = []
+        with built_processor() as processor:
+            measured, failed = measure_rounds(playwright, chosen, adapter, address, asked, settings, lambda: paces.append(processor.measure(threads)))
     plans = {config.stem: plan_model(open_checkpoint(config), "q4", None) for config in sorted(CONFIGS.glob("*.json"))}
     of_default = plan_model(open_checkpoint(default_model_path(CACHE, SilentProgress())), "auto", None)
-    bandwidths = read_bandwidths(threads) if WASM in settings else {}
-    results = Results(settings, adapter, _processor(), measured, failed, plans, bandwidths, of_default["weight_bytes_per_decoded_token"])
+    results = Results(settings, adapter, _processor(), measured, failed, plans, paces if WASM in settings else [], of_default["weight_bytes_per_decoded_token"])
     RESULTS.write_text(format_results(results), encoding="utf-8")
     return RESULTS
 
@@ -84,6 +85,7 @@ def measure_rounds(
     address: str,
     asked: Mapping[str, Sequence[Prompt]],
     settings: Mapping[str, Settings],
+    begin_round: Callable[[], None],
 ) -> tuple[Mapping[Engine, Sequence[Round]], Mapping[str, str]]:
     """Rounds by engine, and by the title of an engine that failed the reason. The engines take turns. asked, settings: by backend.
 
@@ -92,6 +94,7 @@ def measure_rounds(
     measured: dict[str, list[Round]] = {engine.title: [] for engine in chosen}
     failed: dict[str, str] = {}
     for number in range(1, max(each.rounds for each in settings.values()) + 1):
+        begin_round()
         for engine in chosen:
             if engine.title in failed or number > settings[engine.backend].rounds:
                 continue

@@ -1,4 +1,4 @@
-"""How gemlet does beside others: times the fastest of them, times itself on one thread, and the share of the memory's bandwidth."""
+"""How gemlet does beside others: times the fastest of them, and times itself on one thread, next to what the computer gives."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from statistics import median
 
 from bench.engines import WASM, Engine
 from bench.measure import Answer, Round
-from bench.summary import number
+from bench.processor import Pace
+from bench.summary import cell, number, spread
 
 OURS = "gemlet"
 GIGA = 1e9
@@ -29,16 +30,29 @@ def compared(rounds: Mapping[Engine, Sequence[Round]], lengths: Mapping[str, Seq
     return rows
 
 
-def pace(rounds: Mapping[Engine, Sequence[Round]], bandwidths: Mapping[int, float], weight_bytes: int) -> list[tuple[str, int, list[str]]]:
+def paces(rounds: Mapping[Engine, Sequence[Round]], computer: Sequence[Mapping[int, Pace]], weight_bytes: int) -> list[tuple[str, int, list[str]]]:
     """For gemlet's engines on the processor: threads, number of the prompt, and cells of the table "gemlet wasm and the computer"."""
     ours = {engine.threads: rounds[engine] for engine in rounds if (engine.name, engine.backend) == (OURS, WASM)}
     found = []
     for threads, each in ours.items():
+        memory = median(pace[threads].memory for pace in computer)
         for i in range(len(each[0].answers)):
             read = _median(each, i, _decode) * weight_bytes
             one = [number(_median(each, i, rate) / _median(ours[1], i, rate)) if 1 in ours else "-" for rate in (_decode, _prefill)]
-            found.append((str(threads), i, [number(read / GIGA), number(bandwidths[threads] / GIGA), f"{100 * read / bandwidths[threads]:.0f} %", *one]))
+            found.append((str(threads), i, [number(read / GIGA), number(memory / GIGA), f"{100 * read / memory:.0f} %", *one]))
     return found
+
+
+def threads_of(computer: Sequence[Mapping[int, Pace]]) -> list[list[str]]:
+    """A row for each number of threads of the table "Threads of the computer"; the pace of a round is compared with that of one thread in the same round."""
+    rows = []
+    for threads in computer[0] if computer else ():
+        row = [str(threads)]
+        for of in (lambda pace: pace.memory, lambda pace: pace.products):
+            row.append(cell(spread([of(pace[threads]) / GIGA for pace in computer])))
+            row.append(cell(spread([of(pace[threads]) / of(pace[1]) for pace in computer])) if 1 in computer[0] else "-")
+        rows.append(row)
+    return rows
 
 
 def _prefill(answer: Answer) -> float:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.browser import Adapter
-from bench.comparison import compared, pace
+from bench.comparison import compared, paces, threads_of
 from bench.engines import NOT_MEASURED, WEBGPU, Engine
 from bench.measure import Round
+from bench.processor import Pace
 from bench.summary import cell, number, spread
 
 KIBIBYTE = 1 << 10
@@ -37,8 +38,8 @@ class Settings:
 
 @dataclass(frozen=True)
 class Results:
-    """By engine its rounds, or why there are none; and the plans of `plan_counts` by model. settings: by backend. bandwidths: bytes a second by
-    threads. weight_bytes: of the default model, a decoded token."""
+    """By engine its rounds, or why there are none; and the plans of `plan_counts` by model. settings: by backend. computer: by round what
+    the computer gives, by threads. weight_bytes: of the default model, a decoded token."""
 
     settings: Mapping[str, Settings]
     adapter: Adapter
@@ -46,7 +47,7 @@ class Results:
     rounds: Mapping[Engine, Sequence[Round]]
     not_measured: Mapping[str, str]
     plans: Mapping[str, Mapping[str, int]]
-    bandwidths: Mapping[int, float]
+    computer: Sequence[Mapping[int, Pace]]
     weight_bytes: int
 
 
@@ -171,11 +172,13 @@ def _comparison(results: Results) -> list[str]:
     if rows:
         lines += ["## gemlet beside the fastest other engine", "", "Medians; the same backend and number of threads.", ""]
         lines += [*table(["engine", "prompt, tokens", "prefill, times", "decode, times"], rows), ""]
-    rows = pace(results.rounds, results.bandwidths, results.weight_bytes)
+    rows = paces(results.rounds, results.computer, results.weight_bytes)
     if rows:
         head = ["threads", "prompt, tokens", "weights read, GB/s", "the memory gives, GB/s", "share", "decode, times one thread", "prefill, times one thread"]
         lengths = results.settings["wasm"].prompt_lengths
         lines += ["## gemlet wasm and the computer", "", *table(head, [[threads, str(lengths[i]), *row] for threads, i, row in rows]), ""]
+        head = ["threads", "read of memory, GB/s", "times one thread", "multiply-accumulates in the nearest cache, G/s", "times one thread"]
+        lines += ["## Threads of the computer", "", *table(head, threads_of(results.computer)), ""]
     return lines
 
 

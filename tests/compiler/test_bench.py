@@ -4,19 +4,22 @@ from dataclasses import replace
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from bench.bandwidth import read_bandwidths
-from bench.browser import Adapter
+from bench.browser import Adapter, find_adapter
 from bench.command import DEFAULTS, choose
 from bench.engines import WASM, WEBGPU, engines
 from bench.measure import Answer, Module, Round
 from bench.processes import MemoryPeak
+from bench.processor import Pace, built_processor
 from bench.prompts import LONG, SHORT, prompts
 from bench.report import Results, Settings, format_results, table
 from bench.summary import Spread, cell, decode_rate, number, per_token, spread
 from compiler.command_line import parse
 from compiler.errors import GemletError
+from compiler.serve import serving
 
 CALLS = {"dispatches": 150.0, "bind_groups": 0.0, "pipelines": 0.0, "buffers": 0.0, "writes": 0.0, "submits": 1.0, "maps": 1.0}
+# Two rounds, by threads.
+COMPUTER = [{1: Pace(8e9, 20e9), 2: Pace(14e9, 22e9)}, {1: Pace(12e9, 20e9), 2: Pace(18e9, 30e9)}]
 
 
 def a_round(load: float = 2000.0, **changes) -> Round:
@@ -28,7 +31,7 @@ def a_round(load: float = 2000.0, **changes) -> Round:
 def results(rounds: dict, **changes) -> Results:
     settings = dict.fromkeys(sorted({engine.backend for engine in rounds}), Settings((6, 200), 3, 2))
     adapter = Adapter("hardware", "acme one", "156.0")
-    return Results(settings, adapter, "x86_64, 2 cores, Linux", rounds, changes.get("failed", {}), {}, {1: 10e9, 2: 16e9}, 2 * 10**9)
+    return Results(settings, adapter, "x86_64, 2 cores, Linux", rounds, changes.get("failed", {}), {}, COMPUTER, 2 * 10**9)
 
 
 def cells(text: str, heading: str) -> list[list[str]]:
@@ -93,8 +96,24 @@ def test_gemlet_is_compared_with_the_fastest_other_and_with_the_memory():
     assert table[1] == ["1", "6", "8.00", "10.0", "80 %", "1.00", "1.00"] and table[3] == ["2", "6", "12.0", "16.0", "75 %", "1.50", "1.50"]
 
 
-def test_memory_is_read_at_a_rate_that_can_be():
-    assert 1e9 < read_bandwidths((1,))[1] < 1e13
+def test_an_adapter_is_found_whether_there_is_a_gpu_or_not(playwright, tmp_path):
+    (tmp_path / "blank.html").write_text("<!doctype html><title>blank</title>")
+    with serving(tmp_path) as address:
+        adapter = find_adapter(playwright, address + "blank.html", "auto")
+    assert (adapter.kind == "swiftshader") == ("swiftshader" in adapter.name)
+
+
+def test_memory_is_read_and_products_are_made_at_rates_that_can_be():
+    with built_processor() as processor:
+        paces = processor.measure((1, 2))
+    assert [*paces] == [1, 2]
+    assert all(1e9 < pace.memory < 1e13 and 1e8 < pace.products < 1e13 for pace in paces.values())
+
+
+def test_threads_of_the_computer_are_compared_round_by_round():
+    (gemlet,) = choose(engines((2,)), ["gemlet wasm"])
+    rows = cells(format_results(results({gemlet: [a_round()]})), "Threads of the computer")[1:]
+    assert rows == [["1", "10.0 (8.00 … 12.0)", "1.00", "20.0", "1.00"], ["2", "16.0 (14.0 … 18.0)", "1.62 (1.50 … 1.75)", "26.0 (22.0 … 30.0)", "1.30 (1.10 … 1.50)"]]
 
 
 def test_an_engine_that_failed_has_its_reason_and_no_row():
