@@ -26,6 +26,9 @@ interface Loaded {
   pool?: Pool;
 }
 
+/** Of the warm-up's tokens: with so many before them the loops of attention run long enough for browsers to compile them well. */
+const WARM_POSITION = 500;
+
 export class WasmBackend implements Backend {
   info: BackendInfo;
   readonly prefillSizes: readonly number[];
@@ -110,7 +113,7 @@ export class WasmBackend implements Backend {
    */
   private warmUp(): void {
     this.start({ temperature: 0, top_k: 0, top_p: 1, min_p: 0, seed: 0, stop: [] }, 0);
-    this.need().state.setChunk(0, [0]);
+    this.need().state.setChunk(Math.max(0, Math.min(WARM_POSITION, this.manifest.context - 2)), [0]);
     for (const step of [`prefill_${this.prefillSizes.at(-1)!}`, "tail", "sample", "decode"]) this.run(step);
   }
 
