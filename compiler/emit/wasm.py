@@ -1,11 +1,12 @@
 """The WebAssembly modules of a model: kernels through TVM, a driver in C, linked over one plan of linear memory."""
 import hashlib
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..cpu_kernels.cpu_kernel import RELAXED
-from ..cpu_programs import VARIANTS, lower_for_cpu
+from ..cpu_programs import VARIANTS, CpuVariant, lower_for_cpu
 from ..pipeline import Lowered
 from ..quantize.format import round_up
 from ..schedule.kv_plan import SLOT_TILE
@@ -57,24 +58,31 @@ def place(program: Program) -> tuple[dict[str, int], int]:
 def emit_modules(target: WasmTarget, folder: Path, dump: Path | None) -> list[dict]:
     """Writes `wasm/*.wasm` into the model's folder; returns what the manifest says of them. Raises GemletError where linking fails."""
     (folder / "wasm").mkdir()
+    # Side by side: LLVM, and the compiler and the linker of the driver, leave Python's lock alone.
+    with ThreadPoolExecutor() as pool:
+        entries = pool.map(lambda parts: emit_variant(*parts, folder, dump), zip(VARIANTS, target.programs, target.offsets))
+        return [entry for of_variant in entries for entry in of_variant]
+
+
+def emit_variant(variant: CpuVariant, program: Program, offsets: dict[str, int], folder: Path, dump: Path | None) -> list[dict]:
+    """The modules of a variant, with threads and without."""
+    label = f"{variant.activations}-relaxed" if variant.simd == RELAXED else variant.activations
+    module = compile_kernels(program.kernels, variant.simd)
     entries = []
-    for variant, program, offsets in zip(VARIANTS, target.programs, target.offsets):
-        label = f"{variant.activations}-relaxed" if variant.simd == RELAXED else variant.activations
-        with tempfile.TemporaryDirectory() as place:
-            kernels = Path(place) / "kernels.o"
-            module = compile_kernels(program.kernels, variant.simd)
-            module.write_to_file(str(kernels), "o")
-            for threads in (True, False):
-                source = driver(program.steps, offsets, threads)
-                compile_c(source, Path(place) / "driver.o")
-                linked = link([Path(place) / "driver.o", kernels], EXPORTS[threads], threads)
-                entries.append(write_module(folder, f"wasm/{label}{'-threads' if threads else ''}.wasm", linked)
-                               | {"threads": threads, "simd": variant.simd, "activations": variant.activations})
-        if dump is not None:
-            (dump / "wasm").mkdir(parents=True, exist_ok=True)
-            (dump / "wasm" / f"{label}.txt").write_text(program.text(), encoding="utf-8")
-            (dump / "wasm" / f"{label}.ll").write_text(module.inspect_source("ll"), encoding="utf-8")
-            (dump / "wasm" / f"{label}.c").write_text(source, encoding="utf-8")
+    with tempfile.TemporaryDirectory() as place:
+        kernels = Path(place) / "kernels.o"
+        module.write_to_file(str(kernels), "o")
+        for threads in (True, False):
+            source = driver(program.steps, offsets, threads)
+            compile_c(source, Path(place) / "driver.o")
+            linked = link([Path(place) / "driver.o", kernels], EXPORTS[threads], threads)
+            entries.append(write_module(folder, f"wasm/{label}{'-threads' if threads else ''}.wasm", linked)
+                           | {"threads": threads, "simd": variant.simd, "activations": variant.activations})
+    if dump is not None:
+        (dump / "wasm").mkdir(parents=True, exist_ok=True)
+        (dump / "wasm" / f"{label}.txt").write_text(program.text(), encoding="utf-8")
+        (dump / "wasm" / f"{label}.ll").write_text(module.inspect_source("ll"), encoding="utf-8")
+        (dump / "wasm" / f"{label}.c").write_text(source, encoding="utf-8")
     return entries
 
 
