@@ -23,7 +23,8 @@ from compiler.setup.node import ensure_node
 from compiler.setup.web import check_web, ensure_web_build
 from compiler.site import check_folder, copy_page, describe
 
-SIDE_BY_SIDE = ("-n", "auto", "--maxprocesses", "4", "--dist", "loadfile")
+# Of the files of tests each core takes one after the other. In their order: those of models in a browser, which take longest, come first.
+SIDE_BY_SIDE = ("-n", "auto", "--maxprocesses", "4", "--dist", "loadfile", "--no-loadscope-reorder")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -104,17 +105,15 @@ def run_serve(options: argparse.Namespace) -> int:
 
 
 def run_test(options: argparse.Namespace) -> int:
-    """Runs the checks and tests of web/, then pytest; its exit status is the command's, or that of the first of two runs that failed."""
+    """Runs the checks and tests of web/, then pytest, whose exit status is the command's."""
     node = ensure_node(ENVIRONMENT, REQUIREMENTS)
     ensure_web_build(WEB, node, CACHE)
     ensure_chromium(CACHE)
     ensure_firefox(CACHE)
     ensure_llvmpipe(CACHE)
     check_web(WEB, node)
-    # Tests of models in a browser share what takes long to make, and keep all cores busy; of the others each core takes some files.
-    runs = [options.pytest] if options.pytest else [[*SIDE_BY_SIDE, "tests/compiler", "tests/numerics"], ["tests/browser"]]
-    statuses = [subprocess.run([sys.executable, "-m", "pytest", *run], cwd=PROJECT).returncode for run in runs]
-    return next(filter(None, statuses), 0)
+    words = options.pytest or SIDE_BY_SIDE
+    return subprocess.run([sys.executable, "-m", "pytest", *words], cwd=PROJECT).returncode
 
 
 def run_bench(options: argparse.Namespace) -> int:
