@@ -1,6 +1,6 @@
 """What a CPU kernel is: one TIR function that does a range of its work items, so that threads share them out."""
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache
 
 from tvm import tirx
 from tvm.tirx.script.parser.entry import TIRJit
@@ -28,10 +28,10 @@ class CpuKernel:
     per_token: bool = False
     multiply_accumulates: int = 0
 
-    @cached_property
+    @property
     def prim_func(self) -> tirx.PrimFunc:
-        """The function, parsed once."""
-        return self.function.specialize()
+        """The function; equal kernels, in all models compiled in one process, share the work of parsing it."""
+        return parsed(self)
 
     @property
     def parameter_names(self) -> list[str]:
@@ -46,3 +46,8 @@ class CpuKernel:
     def grid(self) -> tuple[int, str]:
         """For the Program as text."""
         return self.items, "a token" if self.per_token else "a launch"
+
+
+@cache
+def parsed(kernel: CpuKernel) -> tirx.PrimFunc:
+    return kernel.function.specialize()
