@@ -19,26 +19,45 @@ START = """(folder) => {
 }"""
 
 
+# A load gives as many samples as the computer has time for; together they are to be so many that none of its shards can go unseen.
+SAMPLES, MOST_LOADS = 20, 5
+
+
+def load_once(context, address: str, weights: int, source: str) -> tuple[HeapUsage, int]:
+    """What a load took, and how many samples of the worker came while weights were on their way from `source`."""
+    engine = EnginePage(context, address)
+    usage = HeapUsage(engine.page)
+    requests: list[str] = []
+    engine.page.on("request", lambda request: requests.append(request.url))
+    engine.page.evaluate(START, f"models/{NAME}/")
+    progress, samples = {"state": "loading"}, 0
+    while progress["state"] == "loading":
+        usage.sample()
+        if 0 < progress.get("weights", 0) < weights:
+            samples = usage.worker_samples
+        progress = engine.page.evaluate("progress")
+    engine.close()
+    assert progress["state"] == "loaded" and progress["weights"] == weights
+    assert any("/weights/" in url for url in requests) == (source == "network")
+    assert usage.page_peak + usage.worker_peak < LIMIT, f"{source}: {usage.page_peak / MEBIBYTE:.0f} + {usage.worker_peak / MEBIBYTE:.0f} MiB"
+    return usage, samples
+
+
 def test_loading_takes_less_than_128_mib_of_javascripts_memory(browser, default_site, default_address):
     weights = sum(shard["bytes"] for shard in manifest_of(default_site / "models" / NAME)["shards"])
     assert weights > 2 * LIMIT
-    context = browser.new_context()
+    context = None
     for source in ("network", "store"):
-        engine = EnginePage(context, default_address)
-        usage = HeapUsage(engine.page)
-        requests: list[str] = []
-        engine.page.on("request", lambda request: requests.append(request.url))
-        engine.page.evaluate(START, f"models/{NAME}/")
-        progress, samples_of_weights = {"state": "loading"}, 0
-        while progress["state"] == "loading":
-            usage.sample()
-            if 0 < progress.get("weights", 0) < weights:
-                samples_of_weights = usage.worker_samples
-            progress = engine.page.evaluate("progress")
-        engine.close()
-        assert progress["state"] == "loaded" and progress["weights"] == weights
-        assert any("/weights/" in url for url in requests) == (source == "network")
-        assert samples_of_weights > 20
-        assert usage.worker_peak > 32 * MEBIBYTE, "the measure misses the shard that the worker holds"
-        assert usage.page_peak + usage.worker_peak < LIMIT, f"{source}: {usage.page_peak / MEBIBYTE:.0f} + {usage.worker_peak / MEBIBYTE:.0f} MiB"
+        samples, worker_peak = 0, 0
+        for _ in range(MOST_LOADS):
+            if source == "network":
+                if context:
+                    context.close()
+                context = browser.new_context()  # which has stored nothing yet
+            usage, taken = load_once(context, default_address, weights, source)
+            samples, worker_peak = samples + taken, max(worker_peak, usage.worker_peak)
+            if samples > SAMPLES:
+                break
+        assert samples > SAMPLES
+        assert worker_peak > 32 * MEBIBYTE, "the measure misses the shard that the worker holds"
     context.close()
