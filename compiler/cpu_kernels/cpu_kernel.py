@@ -1,6 +1,7 @@
 """What a CPU kernel is: one TIR function that does a range of its work items, so that threads share them out."""
 from dataclasses import dataclass, field
 from functools import cache
+from threading import Lock
 
 from tvm import tirx
 from tvm.tirx.script.parser.entry import TIRJit
@@ -9,6 +10,7 @@ from ..kernels.kernel import Parameter
 
 # The features of a module: what its kernels may use.
 RELAXED, SIMD128 = "relaxed", "simd128"
+PARSING = Lock()
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,9 @@ class CpuKernel:
     @property
     def prim_func(self) -> tirx.PrimFunc:
         """The function; equal kernels, in all models compiled in one process, share the work of parsing it."""
-        return parsed(self)
+        # One thread at a time: several would do no more, and hand Python's lock to and fro.
+        with PARSING:
+            return parsed(self)
 
     @property
     def parameter_names(self) -> list[str]:
