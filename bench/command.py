@@ -59,12 +59,12 @@ def write_results(
         tokenizer = Tokenizer.from_file(str(site / "gemlet" / "models" / NAME / "tokenizer.json"))
         asked = {backend: prompts(tokenizer, each.prompt_lengths) for backend, each in settings.items()}
         print(f"adapter: {adapter.name}", flush=True)
-        paces: list[Mapping[int, Pace]] = []
+        computer: list[Mapping[int, Pace]] = []
         with built_processor() as processor:
-            measured, failed = measure_rounds(playwright, chosen, adapter, address, asked, settings, lambda: paces.append(processor.measure(threads)))
+            measured, failed = measure_rounds(playwright, chosen, adapter, address, asked, settings, lambda: computer.append(processor.measure(threads)))
     plans = {config.stem: plan_model(open_checkpoint(config), "q4", None) for config in sorted(CONFIGS.glob("*.json"))}
     of_default = plan_model(open_checkpoint(default_model_path(CACHE, SilentProgress())), "auto", None)
-    results = Results(settings, adapter, _processor(), measured, failed, plans, paces if WASM in settings else [], of_default["weight_bytes_per_decoded_token"])
+    results = Results(settings, adapter, _processor(), measured, failed, plans, computer, of_default["weight_bytes_per_decoded_token"])
     RESULTS.write_text(format_results(results), encoding="utf-8")
     return RESULTS
 
@@ -85,16 +85,18 @@ def measure_rounds(
     address: str,
     asked: Mapping[str, Sequence[Prompt]],
     settings: Mapping[str, Settings],
-    begin_round: Callable[[], None],
+    measure_computer: Callable[[], None],
 ) -> tuple[Mapping[Engine, Sequence[Round]], Mapping[str, str]]:
-    """Rounds by engine, and by the title of an engine that failed the reason. The engines take turns. asked, settings: by backend.
+    """Rounds by engine, and by the title of an engine that failed the reason. The engines take turns. asked, settings: by backend. measure_computer: called at the
+    beginning of each round of engines on the processor.
 
     An engine that fails once is left out from then on, since its rounds would not be comparable.
     """
     measured: dict[str, list[Round]] = {engine.title: [] for engine in chosen}
     failed: dict[str, str] = {}
     for number in range(1, max(each.rounds for each in settings.values()) + 1):
-        begin_round()
+        if WASM in settings and number <= settings[WASM].rounds:
+            measure_computer()
         for engine in chosen:
             if engine.title in failed or number > settings[engine.backend].rounds:
                 continue
