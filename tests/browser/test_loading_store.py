@@ -1,21 +1,17 @@
-"""Loading that survives: shards are kept in the browser, gone on with after an interruption, checked, shared by tabs, and freed only when somebody says so."""
-import hashlib
+"""Loading that survives: shards are kept in the browser, gone on with after an interruption, checked, and shared by tabs."""
 import json
 import shutil
-from functools import partial
 
 import pytest
-from playwright.sync_api import expect
 
-from compiler import package
-from tests.fixtures.sites import EnginePage, add_model, add_page, manifest_of
-from tests.fixtures.unsteady_host import PIECE, UnsteadyHost
+from tests.fixtures.sites import EnginePage
+from tests.fixtures.stored_models import KEPT, LIST, OPTIONS, load, names, variant
+from tests.fixtures.stored_models import context, host, shards, site, tab, total  # noqa: F401  (fixtures)
+from tests.fixtures.unsteady_host import PIECE
 from tests.fixtures.wasm_models import MODEL
 from tests.fixtures.worker_hook import hook_workers
 
-SHARD_BYTES = 10 * PIECE
 PROMPT = [2, *range(265, 285)]
-OPTIONS = {"backend": "wasm", "threads": 1}
 NO_FILES = "delete FileSystemFileHandle.prototype.createSyncAccessHandle;"
 NO_CACHES = NO_FILES + "Object.defineProperty(globalThis, 'caches', { value: undefined });"
 # Changes a byte of a file that the browser keeps, by its name.
@@ -25,86 +21,16 @@ DAMAGE = """async (name) => {
   await stream.write({ type: "write", position: 9, data: new Uint8Array([1, 2, 3, 4]) });
   await stream.close();
 }"""
-KEPT = """async () => {
-  const names = [];
-  const root = await navigator.storage.getDirectory();
-  for await (const name of (await root.getDirectoryHandle("gemlet-shards", { create: true })).keys()) names.push(name);
-  return names.sort();
-}"""
 START = """([folder, options]) => {
   globalThis.state = { loaded: 0, info: null, error: null };
   const onProgress = ({ phase, loaded }) => { if (phase === "weights") state.loaded = loaded; };
   import("./gemlet.js").then(({ Engine }) => Engine.load(folder, { ...options, onProgress })).then(
     (engine) => { globalThis.engine = engine; state.info = engine.info; }, (error) => { state.error = `${error}`; });
 }"""
-LIST = "import('./gemlet.js').then(({ Engine }) => Engine.models.list())"
-
-
-@pytest.fixture(scope="module")
-def site(checkpoints, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("store")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(package, "ShardWriter", partial(package.ShardWriter, limit=SHARD_BYTES))
-        add_model(folder, checkpoints("plain"), MODEL, "f32", targets=("wasm",))
-    add_page(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def shards(site) -> list[dict]:
-    shards = manifest_of(site / "models" / MODEL)["shards"]
-    assert len(shards) > 3 and shards[0]["bytes"] == SHARD_BYTES
-    return shards
-
-
-@pytest.fixture(scope="module")
-def total(shards) -> int:
-    return sum(shard["bytes"] for shard in shards)
-
-
-@pytest.fixture
-def host(site):
-    with UnsteadyHost(site).serving() as host:
-        yield host
-
-
-@pytest.fixture
-def context(browser):
-    context = browser.new_context()
-    yield context
-    context.close()
-
-
-@pytest.fixture
-def tab(context, host):
-    return EnginePage(context, host.address)
-
-
-def load(tab: EnginePage, model: str = MODEL, **options) -> dict:
-    return tab.load(model, **OPTIONS, **options)["storage"]
 
 
 def failure(tab: EnginePage, options: str = json.dumps(OPTIONS)) -> dict:
     return tab.failure(f"import('./gemlet.js').then(({{ Engine }}) => Engine.load('models/{MODEL}/', {options}))")
-
-
-def names(shards: list[dict]) -> list[str]:
-    return sorted(shard["sha256"] for shard in shards)
-
-
-def variant(site, name: str) -> tuple[str, dict]:
-    """A copy of the model whose second shard is another; returns its name and that shard."""
-    copy = shutil.copytree(site / "models" / MODEL, site / "models" / name, dirs_exist_ok=True)
-    manifest = manifest_of(copy)
-    shard = manifest["shards"][1]
-    content = bytearray((copy / shard["file"]).read_bytes())
-    content[0] ^= 1  # the last bit of a float32
-    (copy / shard["file"]).unlink()
-    sha256 = hashlib.sha256(content).hexdigest()
-    shard |= {"sha256": sha256, "file": f"weights/{sha256[:16]}.bin"}
-    (copy / shard["file"]).write_bytes(content)
-    (copy / "model.json").write_text(json.dumps(manifest))
-    return name, shard
 
 
 def test_a_model_is_downloaded_once_and_gives_the_same_tokens_from_the_store(tab, host, shards, total):
@@ -222,90 +148,3 @@ def test_without_private_files_it_takes_the_cache_api_and_without_that_it_loads_
         assert len(tab.tokens(PROMPT, 8)) == 8
     models = tab.page.evaluate(LIST)
     assert [model["bytes"] for model in models] == ([total] if place == "cache" else [])
-
-
-def test_models_are_listed_and_deleted(tab, host, site, shards, total):
-    name, changed = variant(site, "second")
-    load(tab)
-    load(tab, name)
-    first, second = tab.page.evaluate(LIST)
-    assert first["folder"] == f"{host.address}models/{MODEL}/" and second["folder"] == f"{host.address}models/{name}/"
-    assert first["bytes"] == first["total_bytes"] == second["bytes"] == total and first["last_used"] < second["last_used"]
-    assert tab.page.evaluate(KEPT) == sorted([*names(shards), changed["sha256"]])
-    tab.page.evaluate(f"import('./gemlet.js').then(({{ Engine }}) => Engine.models.delete('models/{name}'))")
-    assert tab.page.evaluate(KEPT) == names(shards)
-    assert [model["folder"] for model in tab.page.evaluate(LIST)] == [first["folder"]]
-
-
-def test_the_page_shows_what_is_kept_and_deletes_it(context, tab, host, total):
-    page = tab.page
-    for source in (f"{total / 1000:.0f} KB downloaded", f"{total / 1000:.0f} KB from this browser"):
-        page.goto(f"{host.address}index.html")
-        expect(page.get_by_role("status")).to_contain_text("Ready", timeout=60_000)
-        expect(page.get_by_text(source, exact=True)).to_be_visible()
-    delete = page.locator("gemlet-stored-models").get_by_role("button", name="Delete")
-    expect(delete).to_have_count(1)
-    delete.click()
-    expect(delete).to_have_count(0)
-    assert page.evaluate(KEPT) == []
-
-
-LOAD_ASKING = """([folder, options, answer]) => import("./gemlet.js").then(async ({ Engine }) => {
-  const asked = [];
-  const onStorageFull = (full) => {
-    asked.push(full);
-    if (answer === "throw") throw new Error("no answer");
-    return full.candidates.slice(0, answer).map(({ folder }) => folder);
-  };
-  const engine = await Engine.load(folder, { ...options, onStorageFull });
-  const { storage } = engine.info;
-  await engine.unload();
-  return { asked, storage };
-})"""
-UNLOAD = "engine.unload().then(() => { globalThis.engine = undefined; })"
-
-
-def fill_storage(tab: EnginePage, host: UnsteadyHost) -> None:
-    """Leaves room for half a shard. Chrome's estimate() does not show that: it promises 10 GiB more than there are."""
-    usage = tab.page.evaluate("navigator.storage.estimate().then(({ usage }) => usage)")
-    session = tab.page.context.new_cdp_session(tab.page)
-    session.send("Storage.overrideQuotaForOrigin", {"origin": host.address.rstrip("/"), "quotaSize": usage + SHARD_BYTES // 2})
-
-
-def say_full(tab: EnginePage, _) -> None:
-    """The browser says beforehand that there is no room; once something is deleted, there is."""
-    hook_workers(tab.page, f"""
-        const {{ estimate }} = StorageManager.prototype;
-        let used;
-        StorageManager.prototype.estimate = async function () {{
-          const {{ usage }} = await estimate.call(this);
-          used ??= usage;
-          return {{ usage, quota: used + {SHARD_BYTES // 2} }};
-        }};""")
-
-
-@pytest.mark.parametrize(("fill", "free"), [(say_full, SHARD_BYTES // 2), (fill_storage, 0)], ids=["told before", "found out"])
-def test_where_there_is_too_little_room_other_models_go_only_if_the_page_says_so(tab, host, site, fill, free):
-    name, _ = variant(site, "first")
-    load(tab, name)
-    tab.page.evaluate(UNLOAD)
-    fill(tab, host)
-    before = tab.page.evaluate(KEPT)
-
-    storage = load(tab)  # nobody to ask: it is loaded, and not kept
-    assert "the browser's storage" in storage["note"] and storage["network_bytes"] == SHARD_BYTES
-    tab.page.evaluate(UNLOAD)
-    assert tab.page.evaluate(KEPT) == before
-
-    refused = tab.page.evaluate(LOAD_ASKING, [f"models/{MODEL}/", OPTIONS, 0])
-    (full,) = refused["asked"]
-    assert (full["needed"], full["free"]) == (SHARD_BYTES, free)
-    assert [model["folder"] for model in full["candidates"]] == [f"{host.address}models/{name}/"]
-    assert refused["storage"]["note"] and tab.page.evaluate(KEPT) == before
-
-    arguments = json.dumps([f"models/{MODEL}/", OPTIONS, "throw"])
-    assert tab.page.evaluate(f"({LOAD_ASKING})({arguments}).catch(({{ message }}) => message)") == "no answer"
-
-    assert tab.page.evaluate(LOAD_ASKING, [f"models/{MODEL}/", OPTIONS, 1])["storage"]["note"] is None
-    assert [model["folder"] for model in tab.page.evaluate(LIST)] == [f"{host.address}models/{MODEL}/"]
-    assert len(tab.page.evaluate(KEPT)) == len(before)
