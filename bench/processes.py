@@ -81,18 +81,21 @@ class BrowserProcesses:
 
 
 def page_process(browser: Browser, page: Page) -> int:
-    """Chromium keeps spare renderers and does not say which one is the page's: it is the one that can be kept busy.
+    """Chromium keeps spare renderers and does not say which one is the page's: it is the one that can be kept busy, twice.
 
-    Tried again while a spare one, at its start, is nearly as busy.
+    A spare one, at its start, may use more of a busy computer than the page gets; but it starts only once.
     """
+    found = None
     while True:
         before = _processor_seconds(browser, "renderer")
         page.evaluate(BUSY)
         after = _processor_seconds(browser, "renderer")
         spent = {process: after[process] - before.get(process, 0.0) for process in after}
         first, *others = sorted(spent, key=spent.__getitem__, reverse=True)
-        if all(spent[first] > CLEARLY * spent[other] for other in others):
+        clear = all(spent[first] > CLEARLY * spent[other] for other in others)
+        if clear and first == found:
             return first
+        found = first if clear else None
 
 
 def _processor_seconds(browser: Browser, kind: str) -> dict[int, float]:

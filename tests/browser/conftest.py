@@ -1,5 +1,6 @@
 """Sites in a browser: small random checkpoints in several shapes and formats, and the default model."""
 import pytest
+from playwright.sync_api import expect
 
 from compiler.default_site import NAME
 from compiler.serve import serving
@@ -8,6 +9,9 @@ from tests.fixtures.page_answers import patient_page  # noqa: F401  (a fixture)
 from tests.fixtures.random_models import CHAT_TEMPLATE, MODELS  # noqa: F401  (also for the tests)
 from tests.fixtures.sites import EnginePage, add_model, add_page
 from tests.fixtures.wasm_models import wasm_address, wasm_engine, wasm_site  # noqa: F401  (fixtures)
+
+# Milliseconds, in place of Playwright's five seconds: the tests share the cores with each other.
+expect.set_options(timeout=30_000)
 
 
 @pytest.fixture(scope="session")

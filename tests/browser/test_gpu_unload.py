@@ -2,6 +2,7 @@
 import pytest
 
 from tests.fixtures.sites import EnginePage, add_trimmed
+from tests.fixtures.waiting import wait_until
 from tests.fixtures.wasm_models import MODEL
 from tests.fixtures.worker_hook import hook_workers
 
@@ -52,10 +53,5 @@ def test_twenty_loads_and_unloads_leave_no_worker_buffer_or_device_behind(engine
         assert len(engine.page.workers) == 1
         made.append(engine.page.evaluate("account.buffers"))
         engine.page.evaluate("engine.unload().then(() => { globalThis.engine = undefined; })")
-        for _ in range(100):  # a worker's end, and its last messages, take the browser a moment
-            account = engine.page.evaluate("account")
-            if not engine.page.workers and account["buffers"] == account["devices"] == 0:
-                break
-            engine.page.wait_for_timeout(50)
-        assert not engine.page.workers and account["buffers"] == account["devices"] == 0
+        wait_until(engine.page, (0, 0, 0), lambda: (len(engine.page.workers), *engine.page.evaluate("[account.buffers, account.devices]")))
     assert made[0] > 50 and set(made) == {made[0]}

@@ -2,6 +2,7 @@
 import pytest
 
 from tests.fixtures.sites import EnginePage
+from tests.fixtures.waiting import wait_until
 from tests.fixtures.wasm_models import MODEL
 
 PROMPT = [2, *range(265, 285)]
@@ -68,8 +69,4 @@ def test_tabs_share_an_engine_until_the_last_has_left(browser, tab):
     assert second.complete(**request)["choices"] == answer["choices"]
     unload(second)
     # This tab is still there, so nothing but the engine itself has ended the worker.
-    for _ in range(100):
-        if shared_workers(browser) == before:
-            break
-        second.page.wait_for_timeout(50)
-    assert shared_workers(browser) == before
+    wait_until(second.page, before, lambda: shared_workers(browser))

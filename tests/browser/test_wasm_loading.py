@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from tests.fixtures.sites import EnginePage, manifest_of
+from tests.fixtures.waiting import wait_until
 from tests.fixtures.wasm_models import MODEL
 from tests.fixtures.worker_hook import NO_RELAXED_SIMD, hook_workers
 
@@ -160,12 +161,4 @@ def test_a_damaged_module_is_refused_by_its_hash_and_leaves_no_worker(wasm_engin
         file.write_bytes(content)
     failure = fails(wasm_engine, {"backend": "wasm"}, "damaged")
     assert failure["code"] == "bad-artifact" and "the module is damaged: expected SHA-256" in failure["message"]
-    wait_for_workers(wasm_engine, 0)
-
-
-def wait_for_workers(engine: EnginePage, count: int) -> None:
-    for _ in range(50):
-        if len(engine.page.workers) == count:
-            return
-        engine.page.wait_for_timeout(100)
-    assert len(engine.page.workers) == count
+    wait_until(wasm_engine.page, [], lambda: wasm_engine.page.workers)

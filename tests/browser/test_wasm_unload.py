@@ -1,28 +1,19 @@
 """Conversations, aborts, unloads and loads in a row leave no worker and no linear memory behind."""
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from bench.processes import page_process
 from tests.fixtures.sites import EnginePage, manifest_of
+from tests.fixtures.waiting import wait_until
 from tests.fixtures.wasm_models import MODEL
 
 PROMPT = [2, *range(265, 285)]
 ROUNDS = 20
 PAGE = 65536
 COPY = "much-memory"
-
-
-def wait_until(engine: EnginePage, expected: tuple[int, int], count: Callable[[], tuple[int, int]]) -> None:
-    """Ending a worker, and freeing what it held, takes the browser a moment."""
-    for _ in range(100):
-        if count() == expected:
-            return
-        engine.page.wait_for_timeout(50)
-    assert count() == expected, "workers and linear memories"
 
 
 def linear_memories(process: int, size: int) -> int:
@@ -53,7 +44,7 @@ def test_twenty_conversations_with_aborts_unloads_and_loads_leave_nothing_behind
     size = add_copy_with_much_memory(wasm_site)
     before = linear_memories(process, size)
 
-    def count() -> tuple[int, int]:
+    def workers_and_memories() -> tuple[int, int]:
         return len(wasm_engine.page.workers), linear_memories(process, size) - before
 
     for turn in range(ROUNDS):
@@ -62,11 +53,11 @@ def test_twenty_conversations_with_aborts_unloads_and_loads_leave_nothing_behind
             pieces = wasm_engine.stream(prompt=PROMPT, max_tokens=1000, temperature=0, ignore_eos=True, abort_after=3)
             assert pieces[-1]["choices"][0]["aborted"]
         assert len(wasm_engine.tokens(PROMPT, 4)) == 4
-        wait_until(wasm_engine, (threads, 1), count)  # the engine's worker is one of them
+        wait_until(wasm_engine.page, (threads, 1), workers_and_memories)  # the engine's worker is one of them
         if turn % 4 == 3:
             leave_in_the_midst_of_an_answer(wasm_engine)
         unload(wasm_engine)
-        wait_until(wasm_engine, (0, 0), count)
+        wait_until(wasm_engine.page, (0, 0), workers_and_memories)
 
 
 def leave_in_the_midst_of_an_answer(engine: EnginePage) -> None:
