@@ -102,6 +102,7 @@ class MatrixProduct:
         row_tiles, products, tokens = shape.row_tiles(self.rows, self.products), self.products, shape.tokens
         rows, rounding, epilogue, cap, other_stride = self.rows, self.rounding, self.epilogue, self.cap, self.other_stride
         slots = products * row_tiles
+        whole = rows % (row_tiles * TILE) == 0
 
         @T.inline
         def store(A, E, PLACE, Y, acc, steps, block, tx, token0, length, row_at):
@@ -111,19 +112,21 @@ class MatrixProduct:
                     output_step: T.float32 = rounding.output_step(A, row_at(block, i) + tx)
                     for t in T.unroll(tokens):
                         acc[i * tokens + t] = rounded(acc[i * tokens + t] * size, output_step)
+            # One branch a token where no row lies beyond N: pipelines with a branch a value took twice as long to make.
             for t in T.unroll(tokens):
-                for i in T.unroll(row_tiles):
-                    m: T.int32 = token0 + t
-                    row: T.int32 = (block * row_tiles + i) * TILE + tx
-                    if row < rows and m < length:
+                m: T.int32 = token0 + t
+                if m < length:
+                    for i in T.unroll(row_tiles):
+                        row: T.int32 = (block * row_tiles + i) * TILE + tx
                         y = T.meta_var(acc[i * products * tokens + t])
-                        if epilogue == "gated":
-                            Y[m * rows + row] = gelu(y) * acc[(i * products + 1) * tokens + t]
-                        elif epilogue == "gated_by":
-                            Y[m * rows + row] = gelu(y) * E[m * other_stride + PLACE[0] + row]
-                        elif epilogue == "softcap":
-                            Y[m * rows + row] = softcap(y, cap)
-                        else:
-                            Y[m * rows + row] = y
+                        if whole or row < rows:
+                            if epilogue == "gated":
+                                Y[m * rows + row] = gelu(y) * acc[(i * products + 1) * tokens + t]
+                            elif epilogue == "gated_by":
+                                Y[m * rows + row] = gelu(y) * E[m * other_stride + PLACE[0] + row]
+                            elif epilogue == "softcap":
+                                Y[m * rows + row] = softcap(y, cap)
+                            else:
+                                Y[m * rows + row] = y
 
         return store
