@@ -154,10 +154,13 @@ def test_an_output_that_is_a_file_is_refused(tmp_path):
     assert (tmp_path / "out").read_text() == "mine"
 
 
-def test_plan_of_a_bare_config_prints_json_and_nothing_else(tmp_path):
+def test_plan_of_a_bare_config_prints_json_and_nothing_else_and_does_without_torch(tmp_path):
     config = {"model_type": "gemma3_text", "num_hidden_layers": 2, "hidden_size": 64, "intermediate_size": 128}
     config |= {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 32, "vocab_size": 512, "sliding_window": 64}
     (tmp_path / "config.json").write_text(json.dumps(config))
-    answer = build("plan", "config.json", "--json", folder=tmp_path)
+    command = [sys.executable, "-X", "importtime", str(PROJECT / "build.py"), "plan", "config.json", "--json"]
+    answer = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert answer.returncode == 0, answer.stderr
     assert json.loads(answer.stdout)["launches_per_decoded_token"] > 0
+    imported = {line.rpartition("|")[2].strip() for line in answer.stderr.splitlines()}
+    assert "tvm.runtime" in imported and "torch.nn" not in imported
