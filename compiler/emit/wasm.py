@@ -72,9 +72,9 @@ def emit_variant(variant: CpuVariant, program: Program, offsets: dict[str, int],
     with tempfile.TemporaryDirectory() as place:
         kernels = Path(place) / "kernels.o"
         module.write_to_file(str(kernels), "o")
+        source = driver(program.steps, offsets)
+        compile_c(source, Path(place) / "driver.o")
         for threads in (True, False):
-            source = driver(program.steps, offsets, threads)
-            compile_c(source, Path(place) / "driver.o")
             linked = link([Path(place) / "driver.o", kernels], EXPORTS[threads], threads)
             entries.append(write_module(folder, f"wasm/{label}{'-threads' if threads else ''}.wasm", linked)
                            | {"threads": threads, "simd": variant.simd, "activations": variant.activations})

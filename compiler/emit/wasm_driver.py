@@ -28,13 +28,13 @@ static __attribute__((aligned(128))) i32 taken[32];
 static void wait_while(i32 *place, i32 old) {
   for (i32 i = 0; i < SPINS; i++) if (__atomic_load_n(place, __ATOMIC_SEQ_CST) != old) return;
   ADD(asleep, 1);
-  while (__atomic_load_n(place, __ATOMIC_SEQ_CST) == old) SLEEP(place, old);
+  while (__atomic_load_n(place, __ATOMIC_SEQ_CST) == old) __builtin_wasm_memory_atomic_wait32(place, old, -1);
   ADD(asleep, -1);
 }
 
 /* Lets those go on that wait for *place, which has changed. Waking is a call out of the module, and most often nobody sleeps. */
 static void wake(i32 *place) {
-  if (LOAD(asleep)) WAKE(place);
+  if (LOAD(asleep)) __builtin_wasm_memory_atomic_notify(place, -1);
 }
 
 /* Returns when all threads are here. Traps where one has trapped, which will never be here: else the others would wait for ever. */
@@ -60,14 +60,6 @@ static i32 take(i32 next, i32 part, i32 threads) {
 
 #define AT(offset) (byte *)(offset)
 """
-THREADED = """\
-#define SLEEP(place, old) __builtin_wasm_memory_atomic_wait32(place, old, -1)
-#define WAKE(place) __builtin_wasm_memory_atomic_notify(place, -1)
-"""
-ALONE = """\
-#define SLEEP(place, old)
-#define WAKE(place)
-"""
 RUN = """\
 /* Does a step with this thread alone, before others serve. */
 void alone(i32 step) {
@@ -81,8 +73,7 @@ void run(i32 step, i32 threads) {
   wake(&jobs);
   execute(step, threads);
 }
-"""
-SERVE = """
+
 /* Takes part in every step until `quit`. */
 void serve(i32 thread, i32 threads) {
   for (i32 seen = 0;; seen++) {
@@ -108,13 +99,13 @@ void quit(void) {
 """
 
 
-def driver(steps: dict[str, list[Launch]], offsets: dict[str, int], threads: bool) -> str:
-    """C text with the exported functions `alone`, `run` and, for threads, `serve`, `abandon` and `quit` (docs/artifact.md, "WebAssembly").
+def driver(steps: dict[str, list[Launch]], offsets: dict[str, int]) -> str:
+    """C text with the functions `alone`, `run`, `serve`, `abandon` and `quit` (docs/artifact.md, "WebAssembly"): a module without threads exports two.
 
     offsets: bytes from the start of memory, by buffer name. A step's number is its place in `steps`.
     """
     kernels = {launch.kernel.name: launch.kernel for launches in steps.values() for launch in launches}
-    parts = [f"#define SPINS {SPINS}\n#define PARTS {PARTS}", THREADED if threads else ALONE, HEAD, *(sharing(kernel) for kernel in kernels.values())]
+    parts = [f"#define SPINS {SPINS}\n#define PARTS {PARTS}", HEAD, *(sharing(kernel) for kernel in kernels.values())]
     for number, (name, launches) in enumerate(steps.items()):
         # Steps of one token have one, whatever the state tells: in `tail` that is the length of the chunk before.
         length = f"((i32 *){offsets['state']})[{STATE['length']}]" if name.startswith("prefill_") else "1"
@@ -122,7 +113,7 @@ def driver(steps: dict[str, list[Launch]], offsets: dict[str, int], threads: boo
         parts.append("\n".join([f"\n/* {name} */", f"static {APART} void step_{number}(i32 threads) {{", *lines, "}"]))
     cases = [f"    case {number}: step_{number}(threads); break;" for number in range(len(steps))]
     parts.append("\n".join(["\nstatic void execute(i32 step, i32 threads) {", "  switch (step) {", *cases, "  }", "}\n"]))
-    return "\n".join([*parts, RUN + (SERVE if threads else "")])
+    return "\n".join([*parts, RUN])
 
 
 def sharing(kernel: CpuKernel) -> str:

@@ -1,6 +1,4 @@
 """The driver of a module as V8 gets it: functions that are compiled in a moment, whatever the number of launches."""
-import pytest
-
 from compiler.cpu_programs import VARIANTS, lower_for_cpu
 from compiler.emit.wasm import place
 from compiler.emit.wasm_driver import driver
@@ -12,12 +10,11 @@ CONSTANT = 6  # bytes at most of an argument, and of a call: an instruction and 
 LENGTH = 24  # bytes at most that multiply a launch's work items by the state's length, and pass the number of threads
 
 
-@pytest.mark.parametrize("threads", [False, True], ids=["alone", "threads"])
-def test_a_step_is_a_list_of_calls(threads, tmp_path):
+def test_a_step_is_a_list_of_calls(tmp_path):
     """With loops and barriers in line, decode was a function of 45 KB, which a core compiled for 0.15 s in the midst of an answer."""
     program = lower_for_cpu(lowered("gemma3_270m"), VARIANTS[0])
     offsets, _ = place(program)
-    compile_c(driver(program.steps, offsets, threads), tmp_path / "driver.o")
+    compile_c(driver(program.steps, offsets), tmp_path / "driver.o")
     sizes = function_sizes((tmp_path / "driver.o").read_bytes())
     calls = {name: sum(CONSTANT * (len(launch.kernel.signature) + 2) + LENGTH for launch in launches) for name, launches in program.steps.items()}
     assert max(sizes) <= max(calls.values())
