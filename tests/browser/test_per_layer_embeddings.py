@@ -8,6 +8,7 @@ from compiler import package
 from compiler.serve import serving
 from tests.fixtures.gemma4_checkpoints import VOCABULARY
 from tests.fixtures.sites import EnginePage, add_model, add_page, add_trimmed, manifest_of
+from tests.fixtures.stored_models import KEPT
 from tests.fixtures.worker_hook import hook_workers
 
 MODEL = "tables"
@@ -41,12 +42,6 @@ GPUDevice.prototype.createBuffer = function (descriptor) {
 };
 """ + COUNT
 NO_FILES = "delete FileSystemFileHandle.prototype.createSyncAccessHandle;"
-STORED = """async () => {
-  const names = [];
-  const root = await navigator.storage.getDirectory();
-  for await (const name of (await root.getDirectoryHandle("gemlet-shards", { create: true })).keys()) names.push(name);
-  return names.sort();
-}"""
 
 
 class Tab:
@@ -189,7 +184,7 @@ def test_with_storage_no_buffer_has_the_size_of_the_table(whole, stored_again, m
 def test_every_shard_is_downloaded_once_wherever_the_table_lies_and_kept_under_its_hash(whole, stored, stored_again, manifest):
     assert whole.shards_asked() == {shard["sha256"][:16] for shard in manifest["shards"]}
     assert stored.shards_asked() == stored_again.shards_asked() == set()
-    assert stored.engine.page.evaluate(STORED) == hashes(manifest)
+    assert stored.engine.page.evaluate(KEPT) == hashes(manifest)
 
 
 def hashes(manifest: dict) -> list[str]:
@@ -213,10 +208,10 @@ def test_a_shard_that_does_not_come_whole_is_not_kept_and_comes_with_the_next_lo
     engine.page.route(pattern, answer)
     failure = failure_of(engine, "{ perLayerEmbeddings: 'storage' }")
     assert failure["code"] == code and f"{sha256[:16]}.bin" in failure["message"]
-    assert sha256 not in engine.page.evaluate(STORED)
+    assert sha256 not in engine.page.evaluate(KEPT)
     engine.page.unroute(pattern)
     assert engine.load("trimmed", perLayerEmbeddings="storage")["backend"]["per_layer_embeddings"]["place"] == "storage"
-    assert engine.page.evaluate(STORED) == hashes(manifest)
+    assert engine.page.evaluate(KEPT) == hashes(manifest)
 
 
 def test_storage_is_refused_before_any_download_where_there_is_none(engine, trimmed):
