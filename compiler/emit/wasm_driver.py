@@ -60,7 +60,7 @@ static i32 take(i32 next, i32 part, i32 threads) {
 
 #define AT(offset) (byte *)(offset)
 """
-RUN = """\
+EXPORTED = """\
 /* Does a step with this thread alone, before others serve. */
 void alone(i32 step) {
   execute(step, 1);
@@ -113,7 +113,7 @@ def driver(steps: dict[str, list[Launch]], offsets: dict[str, int]) -> str:
         parts.append("\n".join([f"\n/* {name} */", f"static {APART} void step_{number}(i32 threads) {{", *lines, "}"]))
     cases = [f"    case {number}: step_{number}(threads); break;" for number in range(len(steps))]
     parts.append("\n".join(["\nstatic void execute(i32 step, i32 threads) {", "  switch (step) {", *cases, "  }", "}\n"]))
-    return "\n".join([*parts, RUN])
+    return "\n".join([*parts, EXPORTED])
 
 
 def sharing(kernel: CpuKernel) -> str:

@@ -112,7 +112,7 @@ class MatrixProduct:
                     output_step: T.float32 = rounding.output_step(A, row_at(block, i) + tx)
                     for t in T.unroll(tokens):
                         acc[i * tokens + t] = rounded(acc[i * tokens + t] * size, output_step)
-            # One branch a token where no row lies beyond N: with one a value, SwiftShader took a fifth to a half longer to make the pipeline.
+            # One branch a token where no row lies beyond N: with one a value, SwiftShader took up to half as long again to make the pipeline.
             for t in T.unroll(tokens):
                 m: T.int32 = token0 + t
                 if m < length:
