@@ -13,7 +13,7 @@ from ..schedule.kv_plan import SLOT_TILE
 from ..schedule.program import Program
 from .wasm_driver import driver
 from .wasm_link import MOST_PAGES, PAGE, compile_c, link
-from .wasm_object import compile_kernels
+from .wasm_object import compile_kernel, compiled
 
 STACKS = 1 << 20  # where stacks start; the module's own data lies below
 STACK_BYTES = 128 << 10
@@ -67,21 +67,23 @@ def emit_modules(target: WasmTarget, folder: Path, dump: Path | None) -> list[di
 def emit_variant(variant: CpuVariant, program: Program, offsets: dict[str, int], folder: Path, dump: Path | None) -> list[dict]:
     """The modules of a variant, with threads and without."""
     label = f"{variant.activations}-relaxed" if variant.simd == RELAXED else variant.activations
-    module = compile_kernels(program.kernels, variant.simd)
+    compiled_kernels = {kernel.name: compiled(kernel, variant.simd) for kernel in program.kernels}
+    source = driver(program.steps, offsets, {name: each.signature for name, each in compiled_kernels.items()})
     entries = []
     with tempfile.TemporaryDirectory() as place:
-        kernels = Path(place) / "kernels.o"
-        module.write_to_file(str(kernels), "o")
-        source = driver(program.steps, offsets)
-        compile_c(source, Path(place) / "driver.o")
+        objects = [Path(place) / "driver.o", *(Path(place) / f"{number}.o" for number in range(len(compiled_kernels)))]
+        compile_c(source, objects[0])
+        for file, each in zip(objects[1:], compiled_kernels.values()):
+            file.write_bytes(each.code)
         for threads in (True, False):
-            linked = link([Path(place) / "driver.o", kernels], EXPORTS[threads], threads)
+            linked = link(objects, EXPORTS[threads], threads)
             entries.append(write_module(folder, f"wasm/{label}{'-threads' if threads else ''}.wasm", linked)
                            | {"threads": threads, "simd": variant.simd, "activations": variant.activations})
     if dump is not None:
         (dump / "wasm").mkdir(parents=True, exist_ok=True)
         (dump / "wasm" / f"{label}.txt").write_text(program.text(), encoding="utf-8")
-        (dump / "wasm" / f"{label}.ll").write_text(module.inspect_source("ll"), encoding="utf-8")
+        texts = [compile_kernel(kernel, variant.simd).inspect_source("ll") for kernel in program.kernels]
+        (dump / "wasm" / f"{label}.ll").write_text("\n".join(texts), encoding="utf-8")
         (dump / "wasm" / f"{label}.c").write_text(source, encoding="utf-8")
     return entries
 

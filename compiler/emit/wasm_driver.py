@@ -1,5 +1,4 @@
 """The C text of a module's driver: each step as a list of calls with every address a constant, and the threads that share them out."""
-from ..cpu_kernels.cpu_kernel import CpuKernel
 from ..schedule.program import Launch
 from ..state import STATE
 
@@ -99,40 +98,41 @@ void quit(void) {
 """
 
 
-def driver(steps: dict[str, list[Launch]], offsets: dict[str, int]) -> str:
+def driver(steps: dict[str, list[Launch]], offsets: dict[str, int], signatures: dict[str, tuple[str, ...]]) -> str:
     """C text with the functions `alone`, `run`, `serve`, `abandon` and `quit` (docs/artifact.md, "WebAssembly"): a module without threads exports two.
 
-    offsets: bytes from the start of memory, by buffer name. A step's number is its place in `steps`.
+    offsets: bytes from the start of memory, by buffer name. signatures: the names of the pointers that a kernel takes, by its name. A step's
+    number is its place in `steps`.
     """
-    kernels = {launch.kernel.name: launch.kernel for launches in steps.values() for launch in launches}
-    parts = [f"#define SPINS {SPINS}\n#define PARTS {PARTS}", HEAD, *(sharing(kernel) for kernel in kernels.values())]
+    kernels = dict.fromkeys(launch.kernel.name for launches in steps.values() for launch in launches)
+    parts = [f"#define SPINS {SPINS}\n#define PARTS {PARTS}", HEAD, *(sharing(name, len(signatures[name])) for name in kernels)]
     for number, (name, launches) in enumerate(steps.items()):
         # Steps of one token have one, whatever the state tells: in `tail` that is the length of the chunk before.
         length = f"((i32 *){offsets['state']})[{STATE['length']}]" if name.startswith("prefill_") else "1"
-        lines = [call(launch, offsets, length) for launch in launches]
+        lines = [call(launch, signatures[launch.kernel.name], offsets, length) for launch in launches]
         parts.append("\n".join([f"\n/* {name} */", f"static {APART} void step_{number}(i32 threads) {{", *lines, "}"]))
     cases = [f"    case {number}: step_{number}(threads); break;" for number in range(len(steps))]
     parts.append("\n".join(["\nstatic void execute(i32 step, i32 threads) {", "  switch (step) {", *cases, "  }", "}\n"]))
     return "\n".join([*parts, EXPORTED])
 
 
-def sharing(kernel: CpuKernel) -> str:
-    """The kernel, and the function that a launch calls: its thread takes work items as long as there are some."""
-    pointers = [f"p{i}" for i in range(len(kernel.signature))]
+def sharing(name: str, count: int) -> str:
+    """The kernel, which takes `count` pointers, and the function that a launch calls: its thread takes work items as long as there are some."""
+    pointers = [f"p{i}" for i in range(count)]
     return f"""
-void {kernel.name}({", ".join(["byte *"] * len(pointers))}, i32, i32);
-static {APART} void launch_{kernel.name}({", ".join(f"byte *{pointer}" for pointer in pointers)}, i32 items, i32 threads) {{
+void {name}({", ".join(["byte *"] * len(pointers))}, i32, i32);
+static {APART} void launch_{name}({", ".join(f"byte *{pointer}" for pointer in pointers)}, i32 items, i32 threads) {{
   i32 part = threads == 1 ? items : (items + PARTS * threads - 1) / (PARTS * threads);
   for (i32 first = take(0, part, threads); first < items; first = take(first + part, part, threads))
-    {kernel.name}({", ".join(pointers)}, first, first + part < items ? first + part : items);
+    {name}({", ".join(pointers)}, first, first + part < items ? first + part : items);
   barrier(threads);
 }}"""
 
 
-def call(launch: Launch, offsets: dict[str, int], length: str) -> str:
+def call(launch: Launch, signature: tuple[str, ...], offsets: dict[str, int], length: str) -> str:
     """One launch; a pointer that the kernel has no use for is 0."""
     kernel = launch.kernel
     bound = dict(zip(kernel.parameter_names, launch.buffers))
-    pointers = [f"AT({offsets[bound[name]]}u)" if name in bound else "0" for name in kernel.signature]
+    pointers = [f"AT({offsets[bound[name]]}u)" if name in bound else "0" for name in signature]
     items = f"{kernel.items} * {length}" if kernel.per_token else str(kernel.items)
     return f"  launch_{kernel.name}({', '.join(pointers)}, {items}, threads);"

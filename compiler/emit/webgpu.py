@@ -4,8 +4,9 @@ TVM spreads a large grid over z and guards it with a uniform, because its runtim
 compiles. Here every grid is static and within WebGPU's limit, so that machinery is cut out of the text again: a launch
 binds storage buffers only.
 """
+import json
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 
 import tvm
@@ -13,6 +14,7 @@ from tvm import s_tir, tirx
 
 from ..errors import GemletError
 from ..kernels.kernel import FEATURES, MAX_SHARED_BYTES, MAX_THREADS, Kernel, Parameter
+from .kernel_cache import kept
 
 MAX_GRID = 65535
 TARGET = {"kind": "webgpu", "max_num_threads": MAX_THREADS, "max_shared_memory_per_block": MAX_SHARED_BYTES}
@@ -93,7 +95,16 @@ def compile_kernel(kernel: Kernel) -> Shader:
     return Shader(wgsl, kernel.name + "_kernel", workgroup, bindings, written)
 
 
-compiled = cache(compile_kernel)
+@cache
+def compiled(kernel: Kernel) -> Shader:
+    """`compile_kernel`, done once for all compiles."""
+
+    def make() -> bytes:
+        shader = compile_kernel(kernel)
+        return json.dumps(asdict(shader) | {"written": sorted(shader.written)}).encode()
+
+    content = json.loads(kept(kernel.function, f"webgpu {kernel.name} {kernel.parameters} {kernel.requires}", make))
+    return Shader(content["wgsl"], content["entry"], tuple(content["workgroup"]), content["bindings"], set(content["written"]))
 
 
 def emit_with_variants(kernel: Kernel) -> dict[str, Shader]:
