@@ -6,32 +6,52 @@ from .mathematics import gelu4, tanh4
 
 
 def epilogue_of(epilogue: str, cap: float, second: int):
-    """Inline (E: float32 buffer, at, acc: local float32x4, i, Y: float32 buffer, to): stores the four rows whose sums are acc[i].
+    """Inline (E: float32 buffer, at, acc: local float32x4, i): acc[i] becomes what is stored of the four rows whose sums it holds.
 
     `gated` finds the second product in acc[i + second]; `gated_by` what it multiplies with at E[at].
     """
 
     @T.inline
-    def store(E, at, acc, i, Y, to):
-        Y[T.Ramp(to, 1, 4)] = acc[i]
+    def keep(E, at, acc, i):
+        T.evaluate(0)
 
     @T.inline
-    def store_gated(E, at, acc, i, Y, to):
+    def gate(E, at, acc, i):
         gelu4(acc, i)
-        Y[T.Ramp(to, 1, 4)] = acc[i] * acc[i + second]
+        acc[i] = acc[i] * acc[i + second]
 
     @T.inline
-    def store_gated_by(E, at, acc, i, Y, to):
+    def gate_by(E, at, acc, i):
         gelu4(acc, i)
-        Y[T.Ramp(to, 1, 4)] = acc[i] * E[T.Ramp(at, 1, 4)]
+        acc[i] = acc[i] * E[T.Ramp(at, 1, 4)]
 
     @T.inline
-    def store_softcap(E, at, acc, i, Y, to):
+    def soft_cap(E, at, acc, i):
         acc[i] = acc[i] * T.Broadcast(exact(1 / cap), 4)
         tanh4(acc, i)
-        Y[T.Ramp(to, 1, 4)] = acc[i] * T.Broadcast(exact(cap), 4)
+        acc[i] = acc[i] * T.Broadcast(exact(cap), 4)
 
-    return {"none": store, "gated": store_gated, "gated_by": store_gated_by, "softcap": store_softcap}[epilogue]
+    return {"none": keep, "gated": gate, "gated_by": gate_by, "softcap": soft_cap}[epilogue]
+
+
+def store_rows(rows: int):
+    """Inline (acc: local float32x4, i, Y: float32 buffer, to, row): acc[i] to Y[to ...], its rows from number `row` on; nothing is stored of rows beyond
+    `rows`."""
+
+    @T.inline
+    def store(acc, i, Y, to, row):
+        if rows % 4 == 0:
+            if row < rows:
+                Y[T.Ramp(to, 1, 4)] = acc[i]
+        else:
+            if row + 4 <= rows:
+                Y[T.Ramp(to, 1, 4)] = acc[i]
+            else:
+                for lane in T.unroll(4):
+                    if row + lane < rows:
+                        Y[to + lane] = T.Shuffle([acc[i]], [lane])
+
+    return store
 
 
 @T.inline

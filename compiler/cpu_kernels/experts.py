@@ -6,8 +6,9 @@ threads share the rows of each expert, however unevenly the experts were chosen.
 from tvm.script import tirx as T
 
 from ..kernels.kernel import Parameter, ceil_div
+from ..kernels.needs import multiple_of
 from .cpu_kernel import CpuKernel
-from .epilogue import epilogue_of, gate_in_passes
+from .epilogue import epilogue_of, gate_in_passes, store_rows
 from .product import ITEM_ROWS, Product
 from .weight_quads import QUAD, QuadLayout
 
@@ -16,13 +17,15 @@ def experts_kernel(tokens: int, experts: int, chosen: int, rows: int, columns: i
     """Y[M * chosen, N] = the product of each choice with its expert's N rows of W; gated: gelu(gate) * up of its 2 N, gate's first.
 
     X has a row a token where `gated`, else a row a choice; simd as in `linear_kernel`. COUNT int32 [experts] and LIST int32 [experts, M]
-    are `group_kernel`'s. N is a multiple of 4.
+    are `group_kernel`'s. Raises KernelLimit where N or K is no multiple of 4: each expert's rows begin at one.
     """
+    multiple_of("rows of an expert", rows, QUAD)
+    multiple_of("columns", columns, QUAD)
     products = 2 if gated else 1
     layout = QuadLayout(experts * products * rows, columns, format, simd)
     product = Product(layout, rows, products, tokens, simd)
     block, quads, sums, passes = product.block, product.quads, product.sums, product.passes
-    finish = epilogue_of("gated" if gated else "none", 0.0, quads)
+    finish, store = epilogue_of("gated" if gated else "none", 0.0, quads), store_rows(rows)
     x_rows = tokens if gated else tokens * chosen
     name = f"experts_{'gated' if gated else 'sum'}_{product.form}_{format}_m{tokens}_e{experts}_top{chosen}_n{rows}_k{columns}"
 
@@ -58,7 +61,8 @@ def experts_kernel(tokens: int, experts: int, chosen: int, rows: int, columns: i
                                     if passes > 1:
                                         gate_in_passes(number, acc, i, Y, choice * rows + row0 + i * QUAD)
                                     else:
-                                        finish(Y, 0, acc, t * sums + i, Y, choice * rows + row0 + i * QUAD)
+                                        finish(Y, 0, acc, t * sums + i)
+                                        store(acc, t * sums + i, Y, choice * rows + row0 + i * QUAD, row0 + i * QUAD)
 
     parameters = (*product.parameters(), Parameter("COUNT"), Parameter("LIST"), Parameter("Y", written=True))
     return CpuKernel(name, func, experts * ceil_div(rows, ITEM_ROWS), parameters, multiply_accumulates=tokens * chosen * products * rows * columns)

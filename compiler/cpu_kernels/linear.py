@@ -5,10 +5,11 @@ from tvm.script import tirx as T
 
 from ..kernels.kernel import Parameter, ceil_div
 from ..kernels.linear_common import linear_name
+from ..kernels.needs import multiple_of
 from ..kernels.rounding import Rounding
 from ..state import STATE
 from .cpu_kernel import CpuKernel
-from .epilogue import epilogue_of, gate_in_passes
+from .epilogue import epilogue_of, gate_in_passes, store_rows
 from .product import ITEM_ROWS, Product
 from .rounding import rounded4
 from .weight_quads import QUAD, QuadLayout
@@ -32,14 +33,17 @@ def linear_kernel(tokens: int, rows: int, columns: int, format: str, simd: str |
     simd: RELAXED or SIMD128 for whole numbers (parameters X, QSCALES and, where weights have a zero, QSUMS, of `quantize_kernel`);
     None for float32 (parameter X, of which x_stride is a token's and x_offset what lies before its x). E: float32, `other` of `gated_by`.
     rounding: products round to the output's steps of STEPS (compiler/kernels/rounding.py), whose parts begin at multiples of 4; X has been rounded before.
-    rows_of: where W and Y have more rows than these N. N is a multiple of 4. Rows of Y beyond the state's `length` hold values of no meaning.
+    rows_of: where W and Y have more rows than these N. Rows of Y beyond the state's `length` hold values of no meaning. Raises KernelLimit where K or, of
+    `gated`, N is no multiple of 4, or where the rows of W do not begin at one.
     """
     products = 2 if epilogue == "gated" else 1
     place = rows_of or RowsOf(0, products * rows, 0, rows)
+    multiple_of("columns", columns, QUAD)
+    multiple_of("rows before those of a product", place.first + (products - 1) * rows, QUAD)
     layout = QuadLayout(place.held, columns, format, simd)
     product = Product(layout, rows, products, tokens, simd)
     block, quads, sums, passes = product.block, product.quads, product.sums, product.passes
-    finish = epilogue_of(epilogue, cap, quads)
+    finish, store = epilogue_of(epilogue, cap, quads), store_rows(rows)
     stride = columns if x_stride is None else x_stride
     step_words = rounding.words if rounding else 1
     name = linear_name(f"linear_{product.form}", rows, columns, format, epilogue, cap, rounding, m=tokens, s=stride if simd is None else 0,
@@ -76,12 +80,14 @@ def linear_kernel(tokens: int, rows: int, columns: int, format: str, simd: str |
                                     acc[t * sums + i] = rounded4(acc[t * sums + i], rounding.output_step(STEPS, row))
                         for t in T.unroll(block):
                             for i in T.unroll(quads):
-                                if row0 + i * QUAD < rows:
+                                row: T.int32 = row0 + i * QUAD
+                                if row < rows:
                                     token: T.int32 = b * block + t
                                     if passes > 1:
-                                        gate_in_passes(number, acc, i, Y, row0 + i * QUAD)
+                                        gate_in_passes(number, acc, i, Y, row)
                                     else:
-                                        finish(E, token * other_stride + other_offset + row0 + i * QUAD, acc, t * sums + i, Y, token * place.y_held + place.y_first + row0 + i * QUAD)
+                                        finish(E, token * other_stride + other_offset + row, acc, t * sums + i)
+                                        store(acc, t * sums + i, Y, token * place.y_held + place.y_first + row, row)
 
     others = [Parameter(key) for key, wanted in (("STEPS", rounding), ("E", epilogue == "gated_by")) if wanted]
     parameters = (*product.parameters(), *others, Parameter("STATE_WORDS"), Parameter("Y", written=True))

@@ -32,7 +32,7 @@ class Product:
         self.sums = self.quads * products // self.passes
         self.form = "float" if simd is None else form_for(simd, layout.format)
         self.x_type = "float32" if simd is None else "int32"
-        sums, quads, block, groups, last_quad = self.sums, self.quads, self.block, layout.groups, rows - QUAD
+        sums, quads, block, groups, last_quad = self.sums, self.quads, self.block, layout.groups, (rows - 1) // QUAD * QUAD
         add = float_product(layout, sums, block) if simd is None else integer_product(layout, sums, block, self.form)
 
         @T.inline

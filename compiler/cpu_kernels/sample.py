@@ -19,7 +19,7 @@ PROBES = 34
 
 
 def peaks_kernel(vocabulary: int, block: int) -> CpuKernel:
-    """PEAKS: the largest of each `block` consecutive LOGITS. V and block are multiples of 4; a work item is a block."""
+    """PEAKS: the largest of each `block` consecutive LOGITS; block is a multiple of 4. A work item is a block."""
     blocks = ceil_div(vocabulary, block)
     name = f"peaks_v{vocabulary}_b{block}"
 
@@ -31,9 +31,12 @@ def peaks_kernel(vocabulary: int, block: int) -> CpuKernel:
         best = T.alloc_buffer((4,), "float32", scope="local")
         for item in T.serial(last - first):
             start: T.int32 = (first + item) * block
-            best[T.Ramp(0, 1, 4)] = LOGITS[T.Ramp(start, 1, 4)]
-            for i in T.serial(T.truncdiv(T.min(block, vocabulary - start), 4)):
+            size: T.int32 = T.min(block, vocabulary - start)
+            best[T.Ramp(0, 1, 4)] = T.Broadcast(LOGITS[start], 4)
+            for i in T.serial(T.truncdiv(size, 4)):
                 best[T.Ramp(0, 1, 4)] = T.max(best[T.Ramp(0, 1, 4)], LOGITS[T.Ramp(start + i * 4, 1, 4)])
+            for i in T.serial(T.truncmod(size, 4)):
+                best[0] = T.max(best[0], LOGITS[start + size - 1 - i])
             PEAKS[first + item] = T.max(T.max(best[0], best[1]), T.max(best[2], best[3]))
 
     return CpuKernel(name, func, blocks, (Parameter("LOGITS"), Parameter("PEAKS", written=True)))
@@ -88,14 +91,14 @@ def gumbel_noise(key, index, out):
 def sample_kernel(vocabulary: int, block: int) -> CpuKernel:
     """Draws a token from LOGITS float32[V] by the state's sampling parameters and moves STATE_WORDS on. PEAKS: of `peaks_kernel`.
 
-    V and block are multiples of 4. Without a logit of at least -3e38 the token is V.
+    block is a multiple of 4. Without a logit of at least -3e38 the token is V.
     """
     blocks = ceil_div(vocabulary, block)
     name = f"sample_v{vocabulary}_b{block}"
 
-    def vectors(at):
-        """Of a block: the last one may be cut short."""
-        return T.truncdiv(T.min(block, vocabulary - at * block), 4)
+    def size(at):
+        """Logits of a block: the last one may be cut short."""
+        return T.min(block, vocabulary - at * block)
 
     def weigh_blocks(weighted: bool):
         """Inline: count[0] = how many logits are at least `lowest`, and mass[0] = what they weigh if `weighted`."""
@@ -109,7 +112,7 @@ def sample_kernel(vocabulary: int, block: int) -> CpuKernel:
                 if PEAKS[at] >= lowest:
                     numbers[T.Ramp(0, 1, 4)] = T.Broadcast(T.float32(0), 4)
                     lanes[T.Ramp(0, 1, 4)] = T.Broadcast(T.float32(0), 4)
-                    for i in T.serial(vectors(at)):
+                    for i in T.serial(T.truncdiv(size(at), 4)):
                         logits: T.float32x4 = LOGITS[T.Ramp(at * block + i * 4, 1, 4)]
                         numbers[T.Ramp(0, 1, 4)] = numbers[T.Ramp(0, 1, 4)] + T.Select(
                             logits >= T.Broadcast(lowest, 4), T.Broadcast(T.float32(1), 4), T.Broadcast(T.float32(0), 4))
@@ -118,6 +121,14 @@ def sample_kernel(vocabulary: int, block: int) -> CpuKernel:
                             exp4(vector, 0)
                             lanes[T.Ramp(0, 1, 4)] = lanes[T.Ramp(0, 1, 4)] + T.Select(
                                 logits >= T.Broadcast(lowest, 4), vector[0], T.Broadcast(T.float32(0), 4))
+                    for i in T.serial(T.truncmod(size(at), 4)):
+                        logit: T.float32 = LOGITS[at * block + size(at) - 1 - i]
+                        if logit >= lowest:
+                            numbers[0] = numbers[0] + T.float32(1)
+                            if weighted:
+                                vector[0] = T.Broadcast((logit - peak) / temperature, 4)
+                                exp4(vector, 0)
+                                lanes[0] = lanes[0] + T.Shuffle([vector[0]], [0])
                     add_lanes(numbers, count)
                     add_lanes(lanes, mass)
 
@@ -134,7 +145,7 @@ def sample_kernel(vocabulary: int, block: int) -> CpuKernel:
         few[0] = 0
         for at in T.serial(blocks):
             if PEAKS[at] >= lowest:
-                for i in T.serial(vectors(at) * 4):
+                for i in T.serial(size(at)):
                     if LOGITS[at * block + i] >= lowest:
                         kept[few[0]] = LOGITS[at * block + i]
                         few[0] = few[0] + 1
@@ -203,7 +214,7 @@ def sample_kernel(vocabulary: int, block: int) -> CpuKernel:
         threshold: T.float32 = T.max(T.max(unordered(low[0]), peak - temperature * T.float32(NOISE_SPREAD)), T.min(peak, share))
         for at in T.serial(blocks):
             if PEAKS[at] >= threshold:
-                for i in T.serial(vectors(at) * 4):
+                for i in T.serial(size(at)):
                     index: T.int32 = at * block + i
                     if LOGITS[index] >= threshold:
                         gumbel_noise(key, index, noise)
@@ -232,7 +243,7 @@ def sample_kernel(vocabulary: int, block: int) -> CpuKernel:
             if temperature > T.float32(0):
                 draw(LOGITS, PEAKS, STATE_WORDS, peak, temperature, vector, lanes, best, token)
             else:
-                for i in T.serial(vectors(top) * 4):
+                for i in T.serial(size(top)):
                     take_better(LOGITS[top * block + i], top * block + i, best, token)
             advance(STATE_WORDS, token[0])
 

@@ -5,6 +5,7 @@ import numpy as np
 from tvm import relax
 
 from ..errors import GemletError
+from ..kernels.needs import KernelLimit
 from ..kernels.rounding import Rounding
 from ..kernels.rope import rope_frequencies, rope_table
 from ..passes.operators import parse
@@ -132,7 +133,11 @@ class StepLowering:
         if operator is None or operator.name not in self.lowerings:
             raise GemletError(f"step {self.step}: no kernel for {value if operator is None else operator.name} (bound to "
                               f"{variable.name}); a pass must fuse it into an operator of compiler/passes/operators.py that has one")
-        return self.lowerings[operator.name](self, operator, variable)
+        try:
+            return self.lowerings[operator.name](self, operator, variable)
+        except KernelLimit as limit:
+            weights = [name for key in operator.tensors if isinstance(name := self.values.get(operator[key]), str) and name in self.context.formats]
+            raise GemletError(f"{', '.join(weights) or operator.name}: {limit} (step {self.step})") from None
 
     def launch(self, kernel, *buffers: str) -> None:
         self.launches.append(Launch(kernel, tuple(buffers)))

@@ -7,6 +7,7 @@ from compiler.cpu_kernels.linear import linear_kernel
 from compiler.cpu_kernels.quantize import HALVES, PAIRS, SEVENS, WORDS, form_for, quantize_kernel
 from compiler.cpu_kernels.weight_quads import QuadLayout, prepare_kernel
 from compiler.kernels import twins
+from compiler.kernels.needs import KernelLimit
 from compiler.quantize import FORMATS
 from tests.fixtures import tolerances
 from tests.fixtures.kernel_inputs import assert_within, encode, normal, sentinels, state_words
@@ -68,14 +69,15 @@ def run_linear(tokens: int, rows: int, columns: int, format: str, simd: str | No
 
 
 @pytest.mark.parametrize("format", FORMATS)
-@pytest.mark.parametrize("tokens,rows,columns", [(1, 48, 640), (8, 100, 100)])
+# Rows beside a work item's, and none of a multiple of four.
+@pytest.mark.parametrize("tokens,rows,columns", [(1, 48, 640), (8, 100, 100), (1, 69, 100), (7, 11, 36)])
 def test_float(format, tokens, rows, columns):
     assert_within(*run_linear(tokens, rows, columns, format, None, length=min(tokens, 6)))
 
 
 @pytest.mark.parametrize("simd", [RELAXED, SIMD128])
 @pytest.mark.parametrize("format", WHOLE)
-@pytest.mark.parametrize("tokens,rows,columns", [(1, 48, 640), (8, 100, 128)])
+@pytest.mark.parametrize("tokens,rows,columns", [(1, 48, 640), (8, 100, 128), (1, 69, 100), (7, 11, 36)])
 def test_whole_numbers(format, simd, tokens, rows, columns):
     assert_within(*run_linear(tokens, rows, columns, format, simd, length=min(tokens, 6)))
 
@@ -85,4 +87,16 @@ def test_whole_numbers(format, simd, tokens, rows, columns):
 @pytest.mark.parametrize("epilogue", ["gated", "gated_by", "softcap"])
 def test_epilogues(epilogue, tokens, simd):
     assert_within(*run_linear(tokens, 36, 64, "q8", simd, epilogue))
+
+
+@pytest.mark.parametrize("simd", [RELAXED, None])
+def test_logits_of_an_odd_vocabulary_are_capped_to_the_last(simd):
+    assert_within(*run_linear(1, 517, 64, "q8", simd, "softcap"))
+
+
+@pytest.mark.parametrize(("arguments", "named"), [((1, 35, 64, "q8", "gated"), "35 rows before those of a product"), ((1, 35, 66, "q8", "none"), "66 columns")])
+def test_what_has_no_code_is_refused(arguments, named):
+    tokens, rows, columns, format, epilogue = arguments
+    with pytest.raises(KernelLimit, match=f"{named}; expected a multiple of 4"):
+        linear_kernel(tokens, rows, columns, format, None, epilogue=epilogue)
 

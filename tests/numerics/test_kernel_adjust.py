@@ -12,7 +12,7 @@ from tests.fixtures.kernel_inputs import assert_within, normal, state_words
 from tests.fixtures.sampling import CpuSampler, GpuSampler
 
 # Vocabulary and block: less than a block, blocks with a short last one, more than a workgroup's threads a block, and Gemma's.
-SIZES = [(20, 32), (2500, 32), (1804, 512), (262144, 512)]
+SIZES = [(20, 32), (517, 32), (2500, 32), (1804, 512), (262144, 512)]
 NO_MASK = 0x55555555
 
 

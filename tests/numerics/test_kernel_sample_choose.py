@@ -10,7 +10,7 @@ from compiler.state import OUTPUT_RING
 from tests.fixtures.kernel_inputs import normal
 from tests.fixtures.sampling import draw, score_bound
 
-VOCABULARIES = (1, 200, 1024, 2500)
+VOCABULARIES = (1, 200, 517, 1024, 2500)
 # A logit that no noise lifts to where it could be drawn.
 FAR_BELOW = -1e4
 # Gemma's vocabulary and its blocks; and more blocks than fit into workgroup memory, the last one cut short.

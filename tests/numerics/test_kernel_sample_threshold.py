@@ -6,8 +6,8 @@ from compiler.kernels import twins
 from tests.fixtures.kernel_inputs import normal
 from tests.fixtures.sampling import draw, mass_is_clear, seed_for
 
-# One; less than a workgroup's threads; more blocks than there are teams of threads, the last one cut short.
-VOCABULARIES = (1, 200, 2500)
+# One; less than a workgroup's threads; a last block of five; more blocks than there are teams of threads, the last one cut short.
+VOCABULARIES = (1, 200, 517, 2500)
 
 
 def random_logits(vocabulary: int) -> np.ndarray:
