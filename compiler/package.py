@@ -12,6 +12,7 @@ from .emit.shards import ShardWriter
 from .emit.wasm import LIMIT, WasmTarget, emit_modules, plan_wasm, unfit_entry, wasm_entry
 from .emit.webgpu import Shader, emit_with_variants
 from .errors import GemletError
+from .known_answer import known_answer
 from .pipeline import Lowered, lower_model
 from .progress import Progress
 from .quantize.matrix import EncodedMatrix
@@ -50,10 +51,12 @@ def compile_model(checkpoint: Checkpoint, out: Path, name: str | None, quant: st
         shaders = write_shaders(folder, lowered, dump, progress) if WEBGPU in targets else {}
         modules = write_modules(folder, wasm, dump, progress) if fits else []
         programs = ([lowered.program] if WEBGPU in targets else []) + (wasm.programs[:1] if fits else [])
+        tokens = special_token_ids(tokenizer, checkpoint.generation) if weights else None
+        answer = known_answer(lowered, tokenizer, tokens, progress) if weights else None
         shards, pieces = write_weights(folder, lowered, programs, progress) if weights else ([], {})
         write_texts(folder, checkpoint, tokenizer)
-        tokens = special_token_ids(tokenizer, checkpoint.generation) if weights else None
         document = manifest(name, checkpoint, quant, targets, lowered, shaders if WEBGPU in targets else None, tokens, shards, pieces)
+        document["known_answer"] = answer
         document["wasm"] = wasm and (wasm_entry(wasm, modules, pieces) if fits else unfit_entry(wasm))
         write_json(folder / "model.json", document)
         # In the model's folder at first, so that whatever fails takes it along.

@@ -14,7 +14,7 @@ VERSION = "0.1.0"
 
 def manifest(name: str, checkpoint: Checkpoint, quant: str, targets: tuple[str, ...], lowered: Lowered, shaders: dict[str, Shader] | None, tokens: SpecialTokenIds | None,
              shards: list[dict], pieces: dict[str, list]) -> dict:
-    """The manifest as JSON values, but for its `wasm`. shaders: None where WebGPU is not a target. tokens: None where the folder has no
+    """The manifest as JSON values, but for its `wasm` and its `known_answer`. shaders: None where WebGPU is not a target. tokens: None where the folder has no
     weights and so no tokenizer."""
     return {
         "schema": SCHEMA,

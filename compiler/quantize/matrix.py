@@ -58,13 +58,13 @@ class EncodedMatrix:
         for tensor in self.tensors:
             low, high = max(start - first, 0), min(stop - first, tensor.row_count)
             if low < high:
-                pieces.append(_encode_rows(tensor, low, high, self.format))
+                pieces.append(encode_rows(tensor, low, high, self.format))
             first += tensor.row_count
         units = np.concatenate([units for units, _ in pieces])
         return units, np.concatenate([scales for _, scales in pieces]) if self.format.has_scale else None
 
 
-def _encode_rows(tensor: Tensor, start: int, stop: int, weight_format: Format) -> Encoded:
+def encode_rows(tensor: Tensor, start: int, stop: int, weight_format: Format) -> Encoded:
     if tensor.source_format in weight_format.encode_raw:
         return weight_format.encode_raw[tensor.source_format](tensor.raw_rows(start, stop))
     values = tensor.rows(start, stop)
