@@ -1,26 +1,7 @@
-import { defineConfig, type Plugin } from "vite";
+import { defineConfig } from "vite";
+import { pageFiles } from "./page_files.mjs";
 
 const NAMED = new Set(["gemlet", "gemlet-chat", "service-worker"]);
-
-/** What the page needs beside the assets: itself, and the files of public/. */
-const PAGE = ["", "manifest.webmanifest", "icon-192.png", "icon-512.png", "icon-maskable-512.png"];
-
-/** Tells the service worker (src/offline/service_worker.ts) the names of the files that it keeps. */
-const listPageFiles: Plugin = {
-  name: "list-page-files",
-  enforce: "post",
-  generateBundle: {
-    order: "post",
-    handler(_, bundle) {
-      // What knows grammars is large, and few requests need it.
-      const files = JSON.stringify([...PAGE, ...Object.keys(bundle).filter((file) => /^assets\/(?!grammar)/.test(file))]);
-      const chunk = bundle["service-worker.js"];
-      const place = /["'`]%FILES%["'`]/;
-      if (chunk?.type !== "chunk" || !place.test(chunk.code)) this.error("service-worker.js: expected the text %FILES%, found none");
-      chunk.code = chunk.code.replace(place, () => JSON.stringify(files));
-    },
-  },
-};
 
 const ENGINE = { gemlet: "src/gemlet.ts", "gemlet-chat": "src/embed/gemlet_chat.ts" };
 const SITE = { index: "index.html", "service-worker": "src/offline/service_worker.ts", ...ENGINE };
@@ -33,7 +14,7 @@ export default defineConfig(({ mode }) => ({
   // `npm run dev` shows the models that `python build.py` serves beside it.
   server: { proxy: { "/models": "http://127.0.0.1:8000" } },
   worker: { format: "es" },
-  plugins: mode === "package" ? [] : [listPageFiles],
+  plugins: mode === "package" ? [] : [pageFiles()],
   build: {
     target: "es2023",
     // light-dark() stays as it is, so that a page which sets color-scheme sets it for the element too.

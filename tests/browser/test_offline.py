@@ -71,6 +71,25 @@ def test_a_new_build_is_shown_at_once_and_its_old_assets_are_dropped(context, wa
         page.wait_for_function(f"({KEPT})().then((files) => files.includes('{new}') && !files.includes('{old}'))")
 
 
+def test_what_a_portal_sends_in_place_of_a_file_is_not_kept_and_the_next_visit_tries_again(context, wasm_site, tmp_path):
+    site = tmp_path / "site"
+    shutil.copytree(wasm_site, site)
+    [script] = (site / "assets").glob("worker-*.js")
+    right = script.read_bytes()
+    for file in site.glob(f"assets/{script.name}*"):
+        file.unlink()  # also the compressed copies
+    script.write_text("<!doctype html><title>Please log in</title>")
+    with serving(site) as address:
+        page = context.new_page()
+        page.goto(address)
+        expect(page.get_by_role("alert")).to_contain_text("worker failed")
+        assert page.evaluate("async () => [await navigator.serviceWorker.getRegistration() ?? null, (await caches.keys()).filter((name) => name.startsWith('gemlet '))]") == [None, []]
+        script.write_bytes(right)
+        page.reload()
+        wait_until_ready(page)
+        assert script.name in {file.removeprefix("assets/") for file in page.evaluate(KEPT)}
+
+
 def test_the_page_can_be_installed(context, wasm_address, wasm_site):
     page = open_page(context, wasm_address)
     devtools = context.new_cdp_session(page)

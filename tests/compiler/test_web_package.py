@@ -1,5 +1,6 @@
 """The page's JavaScript is small, and the npm package is complete and typed."""
 import gzip
+import hashlib
 import json
 import re
 import subprocess
@@ -44,6 +45,15 @@ def test_the_javascript_of_the_page_is_below_400_kb():
     sizes = {path.relative_to(WEB / "dist").as_posix(): len(gzip.compress(path.read_bytes())) for path in (WEB / "dist").rglob("*.js")}
     assert {"gemlet.js", "gemlet-chat.js", "service-worker.js"} < set(sizes)
     assert sum(size for name, size in sizes.items() if not GRAMMAR.search(name)) < MOST_BYTES, sizes
+
+
+def test_the_service_worker_knows_the_hash_of_each_file_that_it_keeps():
+    dist = WEB / "dist"
+    script = (dist / "service-worker.js").read_text()
+    hashes = dict(re.findall(r'\\"([^"\\]*)\\":\\"([0-9a-f]{64})\\"', script))
+    files = {"" if path.name == "index.html" else path.relative_to(dist).as_posix(): path for path in dist.rglob("*") if path.suffix in {".js", ".css", ".svg", ".png", ".html", ".webmanifest"}}
+    expected = {name: path for name, path in files.items() if "/" not in name and path.suffix != ".js" or name.startswith("assets/") and not GRAMMAR.search(name)}
+    assert hashes == {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in expected.items()}
 
 
 def test_npm_packs_the_engine_the_element_their_workers_and_the_licence(npm_package):
