@@ -5,8 +5,10 @@ from .cpu_kernels.adjust import adjust_kernel, mask_kernel
 from .cpu_kernels.cpu_kernel import RELAXED, SIMD128
 from .cpu_kernels.sample import peaks_kernel, sample_kernel
 from .cpu_kernels.weight_quads import is_paired, prepare_kernel
+from .cpu_kernels.withhold import withhold_kernel
 from .kernels.adjust import list_words, mask_words
 from .kernels.kernel import ceil_div
+from .kernels.withhold import withheld_table
 from .pipeline import Lowered
 from .schedule.lower_cpu import CpuOperators
 from .schedule.lower_step import Context, StepLowering, View
@@ -51,8 +53,12 @@ def lower_for_cpu(lowered: Lowered, variant: CpuVariant) -> Program:
 
     vocabulary = model.config.vocab_size
     draw = Launch(sample_kernel(vocabulary, PEAK_BLOCK), ("logits", "peaks", "state"))
-    sample = [Launch(peaks_kernel(vocabulary, PEAK_BLOCK), ("logits", "peaks")), draw]
-    sample_adjusted = [Launch(adjust_kernel(vocabulary), ("logits", "adjustments")),
+    withhold = []
+    if lowered.withheld:
+        table = lowering.constants["withheld.wasm"] = withheld_table(lowered.withheld, vocabulary, PEAK_BLOCK)
+        withhold.append(Launch(withhold_kernel(vocabulary, PEAK_BLOCK, len(table)), ("logits", "withheld.wasm")))
+    sample = [*withhold, Launch(peaks_kernel(vocabulary, PEAK_BLOCK), ("logits", "peaks")), draw]
+    sample_adjusted = [Launch(adjust_kernel(vocabulary), ("logits", "adjustments")), *withhold,
                        Launch(mask_kernel(vocabulary, PEAK_BLOCK), ("logits", "peaks", "adjustments", "mask")), draw]
     decode = lower("decode", ["logits"])
     data = [(buffer, is_paired(weight.format, simd)) for weight in weights if weight.is_matrix and not weight.is_table

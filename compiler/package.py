@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from .checkpoint import Checkpoint
-from .checkpoint.tokenizer import special_token_ids, tokenizer_json_from_folder, tokenizer_json_from_gguf
+from .checkpoint.tokenizer import ids_without_text, special_token_ids, tokenizer_json_from_folder, tokenizer_json_from_gguf
 from .emit.manifest import SCHEMA, manifest
 from .emit.shards import ShardWriter
 from .emit.wasm import LIMIT, WasmTarget, emit_modules, plan_wasm, unfit_entry, wasm_entry
@@ -35,9 +35,10 @@ def compile_model(checkpoint: Checkpoint, out: Path, name: str | None, quant: st
     if weights and not checkpoint.tensors:
         raise GemletError(f"{checkpoint.path}: no weights here, only a configuration; compile needs a checkpoint, or --no-weights for the kernels alone")
     with progress.phase("lowering the model", None, "steps"):
-        lowered = lower_model(checkpoint, quant, context, dump)
-        wasm = plan_wasm(lowered) if WASM in targets else None
         tokenizer = tokenizer_json(checkpoint) if weights else None
+        withheld = ids_without_text(tokenizer, checkpoint.config["vocab_size"]) if weights else ()
+        lowered = lower_model(checkpoint, quant, context, dump, withheld=withheld)
+        wasm = plan_wasm(lowered) if WASM in targets else None
     fits = wasm is not None and wasm.memory_bytes <= LIMIT
     if targets == (WASM,) and not fits:
         raise GemletError(f"{checkpoint.path}: {wasm.memory_bytes} bytes of linear memory, but WebAssembly addresses {LIMIT}; take --targets webgpu, "

@@ -15,6 +15,7 @@ from .kernels.adjust import adjust_kernel, list_words, mask_kernel, mask_words
 from .kernels.kernel import ceil_div
 from .kernels.linear_vector import shape_for
 from .kernels.sample import sample_kernel
+from .kernels.withhold import Ranges, withheld_table, withhold_kernel
 from .passes.fuse_attention_inputs import fuse_attention_inputs
 from .passes.fuse_attention_parts import fuse_attention_parts
 from .passes.fuse_epilogue import fuse_epilogue
@@ -41,13 +42,15 @@ DEFAULT_CONTEXT = 8192
 
 @dataclass(frozen=True)
 class Lowered:
-    """The Program for GPUs and what it was made from. module: the steps after COMMON_PASSES, from which those for CPUs are made."""
+    """The Program for GPUs and what it was made from. module: the steps after COMMON_PASSES, from which those for CPUs are made.
+    withheld: (first, end) of ids that are never drawn."""
 
     program: Program
     module: tvm.IRModule
     weights: list[Weight]
     model: nn.Module
     caches: list[CachePlan]
+    withheld: Ranges = ()
 
     @property
     def config(self):
@@ -56,11 +59,11 @@ class Lowered:
 
 
 def lower_model(checkpoint: Checkpoint, quant: str, context: int | None, dump: Path | None = None,
-                chunks: tuple[int, ...] = CHUNKS) -> Lowered:
+                chunks: tuple[int, ...] = CHUNKS, withheld: Ranges = ()) -> Lowered:
     """The Program of a checkpoint; no weight is read.
 
     context: most tokens of a conversation (None: 8192, or what the model was trained for where that is less).
-    dump: folder for the Relax after each pass and the Program as text. Raises GemletError for a configuration that the
+    dump: folder for the Relax after each pass and the Program as text. withheld: (first, end) of ids that must not be drawn. Raises GemletError for a configuration that the
     model definitions do not cover, or tensors that do not fit it.
     """
     family = FAMILIES[checkpoint.config["model_type"]]
@@ -80,10 +83,10 @@ def lower_model(checkpoint: Checkpoint, quant: str, context: int | None, dump: P
         write_dump(dump, f"{index}-{apply.__name__}", module.script)
     tables = lookup_tables(module, [name for name, _ in parameters])
     weights = plan_weights(model, parameters, checkpoint, quant, tables)
-    program = lower_steps(module, model, weights, caches, context, chunks)
+    program = lower_steps(module, model, weights, caches, context, chunks, withheld)
     program.check()
     write_dump(dump, "program", program.text)
-    return Lowered(program, common, weights, model, caches)
+    return Lowered(program, common, weights, model, caches, withheld)
 
 
 def chosen_context(checkpoint: Checkpoint, context: int | None, trained: int) -> int:
@@ -114,7 +117,7 @@ def export_steps(model, caches: list[CachePlan], chunks: tuple[int, ...]) -> tup
 
 
 def lower_steps(module: tvm.IRModule, model, weights: list[Weight], caches: list[CachePlan], context: int,
-                chunks: tuple[int, ...]) -> Program:
+                chunks: tuple[int, ...], withheld: Ranges = ()) -> Program:
     """Launches for every step, in shared scratch memory; `decode` is `decode_logits` and then the launches of `sample`."""
     sizes: dict[str, int] = {}
     roundings = {weight.name: weight.rounding for weight in weights if weight.rounding}
@@ -132,6 +135,9 @@ def lower_steps(module: tvm.IRModule, model, weights: list[Weight], caches: list
     vocabulary = model.config.vocab_size
     block = shape_for(vocabulary).rows
     sample = [Launch(sample_kernel(vocabulary, block), ("logits", "peaks", "state"))]
+    if withheld:
+        table = lowering.constants["withheld"] = withheld_table(withheld, vocabulary, block)
+        sample.insert(0, Launch(withhold_kernel(vocabulary, block, len(table)), ("logits", "peaks", "withheld")))
     steps = {f"prefill_{chunk}": lower(f"prefill_{chunk}", list(handover)) for chunk in chunks}
     adjust = [Launch(adjust_kernel(vocabulary), ("logits", "adjustments")),
               Launch(mask_kernel(vocabulary, block), ("logits", "peaks", "adjustments", "mask"))]

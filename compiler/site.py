@@ -21,9 +21,13 @@ def copy_page(page: Path, out: Path) -> None:
 
 
 def describe(folder: Path) -> str:
-    """Two lines on the model in that artifact folder: its title, size and place, and the licence of its weights."""
+    """A few lines on the model in that artifact folder: its title, size and place, the licence of its weights, and how many
+    ids have no text."""
     manifest = json.loads((folder / "model.json").read_text("utf-8"))
     size = sum(shard["bytes"] for shard in manifest["shards"]) / 2**20
     terms = manifest["license"]
     licence = " ".join(word for word in (terms["name"], terms["url"]) if word)
-    return f"{manifest['title']}: {size:.0f} MiB of weights in {folder}\nlicence of its weights: {licence}"
+    lines = [f"{manifest['title']}: {size:.0f} MiB of weights in {folder}", f"licence of its weights: {licence}"]
+    if withheld := sum(end - first for first, end in manifest["tokenizer"]["without_text"]):
+        lines.append(f"{withheld:,} of {manifest['facts']['vocab_size']:,} rows of the vocabulary have no token: never drawn")
+    return "\n".join(lines)

@@ -75,6 +75,18 @@ def special_token_ids(tokenizer_json: bytes, generation: Mapping[str, Any]) -> S
     )
 
 
+def ids_without_text(tokenizer_json: bytes, vocabulary: int) -> tuple[tuple[int, int], ...]:
+    """(first, end) of the ids below `vocabulary` that the tokenizer has no token for, in order, none beside another."""
+    known = set(Tokenizer.from_buffer(tokenizer_json).get_vocab(with_added_tokens=True).values())
+    ranges: list[tuple[int, int]] = []
+    for token in sorted(set(range(vocabulary)) - known):
+        if ranges and ranges[-1][1] == token:
+            ranges[-1] = (ranges[-1][0], token + 1)
+        else:
+            ranges.append((token, token + 1))
+    return tuple(ranges)
+
+
 def _check(content: bytes, path: Path) -> None:
     try:
         Tokenizer.from_buffer(content)

@@ -181,6 +181,14 @@ def mask(logits: np.ndarray, words: np.ndarray) -> np.ndarray:
     return np.where(bits != 0, logits, np.asarray(MASKED_OUT, logits.dtype))
 
 
+def withhold(logits: np.ndarray, withheld: tuple[tuple[int, int], ...]) -> np.ndarray:
+    """[V] -> [V] of the same dtype: MASKED_OUT for each token in one of the ranges (first, end)."""
+    found = logits.copy()
+    for first, end in withheld:
+        found[first:end] = MASKED_OUT
+    return found
+
+
 def choose(logits: np.ndarray, temperature: float, lowest: float, seed: int, position: int) -> int:
     """The token that is drawn for `position` from the logits [V] of at least `lowest`; of equal ones the first."""
     return int(np.argmax(np.where(logits >= lowest, noisy(logits, temperature, seed, position), -np.inf)))

@@ -23,9 +23,10 @@ MANIFEST = {
 }
 
 
-def write_model(folder: Path) -> Path:
+def write_model(folder: Path, without_text=()) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "model.json").write_text(json.dumps(MANIFEST))
+    facts = {"facts": {"vocab_size": 262208}, "tokenizer": {"without_text": without_text}}
+    (folder / "model.json").write_text(json.dumps(MANIFEST | facts))
     return folder
 
 
@@ -51,6 +52,11 @@ def test_a_model_is_described_with_its_size_and_licence(tmp_path):
         f"Small: 4 MiB of weights in {tmp_path / 'm'}\n"
         "licence of its weights: Gemma Terms of Use https://example.org/terms"
     )
+
+
+def test_rows_of_the_vocabulary_without_a_token_are_told(tmp_path):
+    folder = write_model(tmp_path / "m", without_text=[[7, 9], [262146, 262208]])
+    assert describe(folder).splitlines()[2] == "64 of 262,208 rows of the vocabulary have no token: never drawn"
 
 
 def test_a_file_in_the_place_of_the_site_is_an_error(tmp_path):

@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 from transformers import GemmaTokenizer
 
 from compiler.checkpoint.gguf_file import read_gguf_file
-from compiler.checkpoint.tokenizer import special_token_ids, tokenizer_json_from_folder, tokenizer_json_from_gguf
+from compiler.checkpoint.tokenizer import ids_without_text, special_token_ids, tokenizer_json_from_folder, tokenizer_json_from_gguf
 from compiler.checkpoint.tokenizer_merges import merges_of_pieces
 from compiler.setup.folders import ENVIRONMENT, REQUIREMENTS, WEB
 from compiler.setup.node import ensure_node
@@ -133,6 +133,14 @@ def test_encoding_begins_with_bos_where_special_tokens_are_asked_for(document):
 def test_ends_of_text_and_of_turn_are_stops(document):
     ids = special_token_ids(json.dumps(document).encode(), {"eos_token_id": [1], "bos_token_id": 2})
     assert (ids.bos, ids.stop, ids.pad, ids.add_bos) == (2, (1, 106), 0, True)
+
+
+def test_ids_without_text_are_those_that_no_token_has_added_ones_included():
+    tokens = {"<pad>": 0, "a": 1, "b": 4, "c": 5}
+    document = {"model": {"type": "BPE", "vocab": tokens, "merges": []}, "added_tokens": [
+        {"id": 8, "content": "<added>", "special": False, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False}]}
+    assert ids_without_text(json.dumps(document).encode(), 11) == ((2, 4), (6, 8), (9, 11))
+    assert ids_without_text(json.dumps(document).encode(), 2) == ()
 
 
 @pytest.fixture(scope="module")

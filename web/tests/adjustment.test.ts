@@ -44,6 +44,8 @@ describe("logprobsOf", () => {
 
   test("gives none beside where none are asked for, and no more than there are", () => {
     expect(logprobsOf(logits, 0, 0).top).toEqual([]);
+    expect(logprobsOf(logits, 0, 20, [[0, 2], [4, 5]]).top.map(({ token }) => token)).toEqual([5, 3, 2]);
+    expect(logprobsOf(logits, 3, 1, [[5, 6]])).toEqual({ ...logprobsOf(logits, 3, 2), top: logprobsOf(logits, 3, 2).top.slice(1) });
     expect(logprobsOf(logits, 0, 20).top.map(({ token }) => token)).toEqual([5, 1, 3, 4, 0, 2]);
   });
 });

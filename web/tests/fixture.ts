@@ -23,7 +23,7 @@ export const TEMPLATE =
   "{{ bos_token }}{% for message in messages %}{% set role = 'model' if message.role == 'assistant' else message.role %}" +
   "<|turn>{{ role }}\n{{ message.content | trim }}<turn|>\n{% endfor %}{% if add_generation_prompt %}<|turn>model\n{% endif %}";
 
-export const TOKENIZER_FACTS = { file: "tokenizer.json", add_bos: true, bos: BOS, stop: STOP };
+export const TOKENIZER_FACTS = { file: "tokenizer.json", add_bos: true, bos: BOS, stop: STOP, without_text: [] as [number, number][] };
 
 export function tokenizerFile(): object {
   return {

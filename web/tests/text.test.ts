@@ -26,6 +26,22 @@ describe("Tokenizer", () => {
     expect(tokenizer.decode([BOS, ...tokenizer.encodePlain("hi"), END_OF_TURN])).toBe("hi");
   });
 
+  test("knows added tokens that are in no vocabulary, special by the file or by the template", () => {
+    const file = tokenizerFile() as { added_tokens: object[] };
+    const rest = { normalized: false, lstrip: false, rstrip: false, single_word: false };
+    const [plain, named, special] = [VOCABULARY.length, VOCABULARY.length + 1, VOCABULARY.length + 2] as const;
+    file.added_tokens.push(
+      { id: plain, content: "<plain>", special: false, ...rest },
+      { id: named, content: "<named>", special: false, ...rest },
+      { id: special, content: "<special>", special: true, ...rest },
+    );
+    const extended = new Tokenizer(file, TOKENIZER_FACTS, "{{ '<named>' }}");
+    const a = extended.encodePlain("a")[0]!;
+    expect(extended.decode([a, plain, named, named, a, special, a])).toBe("a<plain><named><named>aa");
+    expect([plain, named, special].map((id) => extended.tokenText(id))).toEqual(["<plain>", "<named>", "<special>"]);
+    expect([plain, named, special].map((id) => extended.answerText(id))).toEqual(["<plain>", "", ""]);
+  });
+
   test("puts the BOS in front once", () => {
     expect(tokenizer.withBos([9])).toEqual([BOS, 9]);
     expect(tokenizer.withBos([BOS, 9])).toEqual([BOS, 9]);

@@ -135,10 +135,24 @@ function checkVariants({ name: kernel, variants }: KernelSpec, fail: (problem: s
   }
 }
 
-function checkFields({ state, tokenizer }: Manifest, fail: (problem: string) => never): void {
+function checkWithoutText(ranges: unknown, vocabulary: number, fail: (problem: string) => never): void {
+  const isRange = (each: unknown): each is [number, number] => Array.isArray(each) && each.length === 2 && each.every(Number.isInteger);
+  if (!Array.isArray(ranges) || !ranges.every(isRange)) return fail("tokenizer.without_text: expected a list of [first, end]");
+  let last = 0;
+  for (const [first, end] of ranges) {
+    if (first < last || end <= first || end > vocabulary) {
+      fail(`tokenizer.without_text: [${first}, ${end}] must lie behind ${last} and end at ${vocabulary}, the vocabulary's size, or before`);
+    }
+    last = end;
+  }
+}
+
+function checkFields(manifest: Manifest, fail: (problem: string) => never): void {
+  const { state, tokenizer } = manifest;
   for (const field of STATE_FIELDS) {
     if (typeof state.fields[field] !== "number") fail(`state.fields.${field} is missing`);
   }
+  checkWithoutText(tokenizer.without_text, vocabularySize(manifest), fail);
   const stops = tokenizer.stop.length;
   if (stops > MAX_STOP_TOKENS) fail(`tokenizer.stop holds ${stops} ids, at most ${MAX_STOP_TOKENS} can be used`);
 }

@@ -49,6 +49,8 @@ export interface TokenizerFacts {
   add_bos: boolean;
   bos: number | null;
   stop: number[];
+  /** [first, end] of the ids below the vocabulary's size that have no token, in order; no draw takes one. */
+  without_text: [number, number][];
 }
 
 /** Where `sample_adjusted` reads what to change of the logits. */
@@ -212,6 +214,11 @@ export function adjustmentBytes(vocabulary: number): number {
 /** Bytes of all shards, which is what a visitor downloads beside a few small files. */
 export function weightBytes(manifest: Manifest): number {
   return manifest.shards.reduce((sum, shard) => sum + shard.bytes, 0);
+}
+
+/** Whether the vocabulary has a row for this id, but the tokenizer no token. */
+export function isWithoutText({ tokenizer }: Manifest, id: number): boolean {
+  return tokenizer.without_text.some(([first, end]) => first <= id && id < end);
 }
 
 /** Number of logits; `logits` is float32 [vocab]. */

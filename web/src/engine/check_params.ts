@@ -1,5 +1,6 @@
 /** Checks what a caller passes. */
 
+import { isWithoutText, type Manifest, vocabularySize } from "../artifact/manifest";
 import { GemletError } from "../errors";
 import { GRAMMAR_CHECKS } from "./answer_grammar";
 import { type Check, check, fail, fields, isInteger, isObject, isText, show, within } from "./check_fields";
@@ -71,10 +72,13 @@ export function checkChatParams(params: unknown): asserts params is ChatParams {
   checkContinuation(params as ChatParams);
 }
 
-/** Throws GemletError "bad-request" where an id is none of `vocabulary` tokens. */
-export function checkBias(bias: Readonly<Record<string, number>>, vocabulary: number): void {
+/** Throws GemletError "bad-request" where an id is none of the model's tokens. */
+export function checkBias(bias: Readonly<Record<string, number>>, manifest: Manifest): void {
+  const vocabulary = vocabularySize(manifest);
   const wrong = Object.keys(bias).find((id) => Number(id) >= vocabulary);
   if (wrong !== undefined) fail(`logit_bias.${wrong}`, `no token; this model has 0 to ${vocabulary - 1}`);
+  const silent = Object.keys(bias).find((id) => isWithoutText(manifest, Number(id)));
+  if (silent !== undefined) fail(`logit_bias.${silent}`, "no token: the embedding has a row for this id, but the tokenizer no text, so that it is never drawn");
 }
 
 /** Throws GemletError "bad-request" unless these are 1 or more ids below `vocabulary`. */

@@ -152,7 +152,7 @@ export class Core {
       stepsInFlight: this.options.stepsInFlight,
       conversations: this.conversations,
     };
-    const onDrawn: OnDrawn = (token, delta, logits) => onToken(token, delta, logits && tokenLogprob(tokenizer, logits, token!, top!));
+    const onDrawn: OnDrawn = (token, delta, logits) => onToken(token, delta, logits && tokenLogprob(tokenizer, manifest.tokenizer, logits, token!, top!));
     return this.enqueue(async () => {
       const masks = grammar && (await this.grammars.begin(grammar));
       try {

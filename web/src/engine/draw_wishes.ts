@@ -1,6 +1,6 @@
 /** What a request wants of draws: how tokens are drawn, and what is changed or read of the logits. */
 
-import { canAdjust, type Manifest, vocabularySize } from "../artifact/manifest";
+import { canAdjust, type Manifest } from "../artifact/manifest";
 import type { Adjustment, Sampling } from "../backend/backend";
 import { GemletError } from "../errors";
 import { adjustmentOf, type Penalties } from "../generate/adjustment";
@@ -51,7 +51,7 @@ const NO_PENALTIES: Penalties = { presence: 0, frequency: 0, repetition: 1, bias
  */
 export function wantedOf(params: SamplingParams, { names, logits }: Pick<Wanted, "names" | "logits">, manifest: Manifest): Wanted | null {
   const { presence_penalty: presence = 0, frequency_penalty: frequency = 0, repetition_penalty: repetition = 1, logit_bias: bias = {} } = params;
-  checkBias(bias, vocabularySize(manifest));
+  checkBias(bias, manifest);
   const penalties: Penalties = { presence, frequency, repetition, bias: new Map(Object.entries(bias).map(([id, value]) => [Number(id), value])) };
   const penalizes = presence !== 0 || frequency !== 0 || repetition !== 1 || penalties.bias.size > 0;
   const grammar = grammarOf(params);

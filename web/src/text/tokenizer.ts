@@ -30,6 +30,8 @@ export class Tokenizer {
   private readonly library: LibraryTokenizer;
   private readonly silentIds: ReadonlySet<number>;
   private readonly structure: ReadonlySet<number>;
+  /** Texts of special tokens that the library does not know, since they are in no vocabulary. */
+  private readonly unlisted: ReadonlyMap<number, string>;
 
   /**
    * `file`: content of tokenizer.json; `template`: text of the chat template, where there is one.
@@ -51,6 +53,7 @@ export class Tokenizer {
     }
     this.special = new Map(added_tokens.filter(isSpecial).map(({ content, id }) => [content, id]));
     this.structure = new Set(this.special.values());
+    this.unlisted = new Map(added_tokens.filter(({ id }) => this.structure.has(id) && this.library.id_to_token(id) === undefined).map(({ id, content }) => [id, content]));
     this.silentIds = new Set(added_tokens.filter(({ special }) => special).map(({ id }) => id));
     // The longest first: of two that begin alike, the longer one is meant.
     const texts = [...this.special.keys()].sort((a, b) => b.length - a.length);
@@ -84,6 +87,8 @@ export class Tokenizer {
   /** Text of the ids; tokens that the file marks as special give none. */
   decode(ids: readonly number[]): string {
     const plain = ids.filter((id) => !this.silentIds.has(id));
+    const at = plain.findIndex((id) => this.unlisted.has(id));
+    if (at >= 0) return this.decode(plain.slice(0, at)) + this.unlisted.get(plain[at]!) + this.decode(plain.slice(at + 1));
     return plain.length === 0 ? "" : this.library.decode(plain);
   }
 
@@ -101,6 +106,6 @@ export class Tokenizer {
 
   /** The token's own text, as templates want that of the BOS. */
   tokenText(id: number | null | undefined): string {
-    return (id !== null && id !== undefined && this.library.id_to_token(id)) || "";
+    return id === null || id === undefined ? "" : (this.library.id_to_token(id) ?? this.unlisted.get(id) ?? "");
   }
 }
