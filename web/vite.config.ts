@@ -1,5 +1,6 @@
 import { defineConfig } from "vite";
 import { pageFiles } from "./page_files.mjs";
+import { restartableLibrary } from "./restartable_library.mjs";
 
 const NAMED = new Set(["gemlet", "gemlet-chat", "service-worker"]);
 
@@ -13,7 +14,8 @@ export default defineConfig(({ mode }) => ({
   publicDir: mode === "package" ? "npm" : "public",
   // `npm run dev` shows the models that `python build.py` serves beside it.
   server: { proxy: { "/models": "http://127.0.0.1:8000" } },
-  worker: { format: "es" },
+  worker: { format: "es", plugins: () => [restartableLibrary()] },
+  optimizeDeps: { rolldownOptions: { plugins: [restartableLibrary()] } },
   plugins: mode === "package" ? [] : [pageFiles()],
   build: {
     target: "es2023",

@@ -4,6 +4,7 @@ import type { CompiledGrammar, GrammarCompiler, GrammarMatcher } from "@mlc-ai/w
 import { GemletError } from "../errors";
 import { ByteTokens } from "./byte_tokens";
 import { withSafeClasses } from "./classes";
+import { checkRules, checkText } from "./grammar_limits";
 import { separateAlternatives } from "./separate_alternatives";
 import type { LoadedLibrary } from "./start_library";
 
@@ -37,16 +38,20 @@ export class Grammars {
     private readonly load: () => Promise<LoadedLibrary>,
   ) {}
 
-  /** A grammar at its beginning. Throws GemletError "bad-request" where it is none, "network" where the library cannot be loaded. */
+  /** A grammar at its beginning. Throws GemletError "bad-request" where it is none, or too large, "network" where the library cannot be loaded. */
   async begin(spec: GrammarSpec): Promise<TokenMasks> {
+    checkText(spec);
     const text = withSafeClasses(spec);
-    const { compiler, loaded, bytes } = await (this.ready ??= this.prepare());
-    try {
-      const compiled = await compile(loaded, compiler, { ...spec, text });
-      return new TokenMasks(await loaded.library.GrammarMatcher.createGrammarMatcher(compiled), compiled, bytes, spec.field);
-    } catch {
-      throw new GemletError("bad-request", `${spec.field}: the ${spec.kind === "regex" ? "regular expression" : "grammar"} is not valid: ${loaded.takeReason()}`);
-    }
+    const { compiler, loaded, bytes } = await this.prepared();
+    const compiled = await compile(loaded, compiler, { ...spec, text });
+    const matcher = await guarded(loaded, spec, () => loaded.library.GrammarMatcher.createGrammarMatcher(compiled));
+    return new TokenMasks(matcher, compiled, bytes, spec, loaded);
+  }
+
+  private async prepared(): Promise<Ready> {
+    const ready = await (this.ready ??= this.prepare());
+    if (!ready.loaded.broken) return ready;
+    return (this.ready = this.prepare());
   }
 
   private async prepare(): Promise<Ready> {
@@ -68,7 +73,8 @@ export class TokenMasks {
     private readonly matcher: GrammarMatcher,
     private readonly compiled: CompiledGrammar,
     private readonly bytes: ByteTokens,
-    private readonly field: string,
+    private readonly spec: GrammarSpec,
+    private readonly loaded: LoadedLibrary,
   ) {}
 
   /**
@@ -76,30 +82,48 @@ export class TokenMasks {
    * where no token of the vocabulary can follow.
    */
   async after(answer: readonly number[]): Promise<Int32Array<ArrayBuffer>> {
+    const { field } = this.spec;
     for (const token of answer.slice(this.accepted)) {
-      if (!this.matcher.acceptToken(token)) throw new Error(`the token ${token} was drawn, which ${this.field} does not allow`);
+      const isAllowed = await guarded(this.loaded, this.spec, async () => this.matcher.acceptToken(token));
+      if (!isAllowed) throw new Error(`the token ${token} was drawn, which ${field} does not allow`);
     }
     this.accepted = answer.length;
-    const mask = new Int32Array(await this.matcher.getNextTokenBitmask());
+    const mask = new Int32Array(await guarded(this.loaded, this.spec, () => this.matcher.getNextTokenBitmask()));
     this.bytes.correct(mask, answer.at(-1));
     if (mask.every((word) => word === 0)) {
-      throw new GemletError("bad-request", `${this.field}: behind token ${answer.length} of the answer, no token of this model's vocabulary can follow`);
+      throw new GemletError("bad-request", `${field}: behind token ${answer.length} of the answer, no token of this model's vocabulary can follow`);
     }
     return mask;
   }
 
   dispose(): void {
+    if (this.loaded.broken) return; // what was in its memory is gone
     this.matcher.dispose();
     this.compiled.dispose();
   }
 }
 
-async function compile({ library }: LoadedLibrary, compiler: GrammarCompiler, { kind, text }: GrammarSpec): Promise<CompiledGrammar> {
-  const tag = { type: "structural_tag", format: { type: "regex", pattern: text } } as const;
-  const grammar = await (kind === "ebnf" ? library.Grammar.fromEBNF(text) : library.Grammar.fromStructuralTag(tag));
+async function compile(loaded: LoadedLibrary, compiler: GrammarCompiler, spec: GrammarSpec): Promise<CompiledGrammar> {
+  const { library } = loaded;
+  const tag = { type: "structural_tag", format: { type: "regex", pattern: spec.text } } as const;
+  const grammar = await guarded(loaded, spec, () => (spec.kind === "ebnf" ? library.Grammar.fromEBNF(spec.text) : library.Grammar.fromStructuralTag(tag)));
+  const separate = await guarded(loaded, spec, async () => separateAlternatives(grammar.toString()));
+  grammar.dispose();
+  checkRules(separate, spec.field);
+  return guarded(loaded, spec, () => compiler.compileGrammar(separate));
+}
+
+/** Throws GemletError "bad-request" where the library throws, whose instance nobody uses any more then. */
+async function guarded<T>(loaded: LoadedLibrary, { kind, field }: GrammarSpec, work: () => Promise<T>): Promise<T> {
+  const what = kind === "regex" ? "regular expression" : "grammar";
+  if (loaded.broken) throw new GemletError("bad-request", `${field}: the ${what} broke off, since another made the grammar library fail; ask again`);
   try {
-    return await compiler.compileGrammar(separateAlternatives(grammar.toString()));
-  } finally {
-    grammar.dispose();
+    return await work();
+  } catch (cause) {
+    const reason = loaded.takeReason();
+    loaded.abandon();
+    // Without a reason it trapped: its stack, or its memory, was too small.
+    const problem = reason === "" ? `is too much for the grammar library (${(cause as Error).message}); make it smaller` : `is not valid: ${reason}`;
+    throw new GemletError("bad-request", `${field}: the ${what} ${problem}`);
   }
 }
