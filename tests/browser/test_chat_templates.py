@@ -113,5 +113,5 @@ def test_a_call_that_has_to_come_has_the_name_of_one_of_the_tools(engine):
 
 
 def test_what_the_engine_does_not_know_is_refused_by_name(engine):
-    failure = engine.failure("engine.chat.completions.create({ messages: [{ role: 'user', content: 'a' }], store: true })")
-    assert failure["code"] == "bad-request" and failure["message"] == "store: this field is not supported"
+    failure = engine.failure("engine.chat.completions.create({ messages: [{ role: 'user', content: 'a' }], suffix: 'b' })")
+    assert failure["code"] == "bad-request" and failure["message"] == "suffix: this field is not supported"

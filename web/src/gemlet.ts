@@ -6,5 +6,10 @@ export { Engine, type LoadOptions, type StoredModels } from "./engine/engine";
 export type { EngineInfo } from "./engine/core";
 export type { Progress } from "./engine/load";
 export type { StorageInfo } from "./engine/load_weights";
+import type * as Checked from "./engine/openai";
+
 export type * from "./engine/openai";
+/** As the engine takes them: a field that may be absent may also be null. */
+export type ChatParams = Checked.OrNull<Checked.ChatParams>;
+export type CompletionParams = Checked.OrNull<Checked.CompletionParams>;
 export { type ErrorCode, GemletError } from "./errors";

@@ -57,6 +57,88 @@ describe("chat.completions", () => {
     expect(tokenizer.decode(backend.prompts[0]!)).toBe("fan calm in");
   });
 
+  const NULLS = {
+    audio: null, frequency_penalty: null, function_call: null, functions: null, logit_bias: null, logprobs: null, max_completion_tokens: null, max_tokens: null,
+    metadata: null, modalities: null, n: null, parallel_tool_calls: null, prediction: null, presence_penalty: null, prompt_cache_key: null, reasoning_effort: null,
+    response_format: null, seed: null, service_tier: null, stop: null, store: null, stream: null, stream_options: null, temperature: null, tool_choice: null,
+    tools: null, top_logprobs: null, top_p: null, user: null, verbosity: null, web_search_options: null, safety_identifier: null, model: null, signal: null,
+    top_k: null, min_p: null, repetition_penalty: null, grammar: null, regex: null, overflow: null, ignore_eos: null, return_token_ids: null,
+    chat_template_kwargs: null, thinking_budget: null, continue_final_message: null,
+  };
+
+  test("take null for whatever may be absent, with the same answer", async () => {
+    const call = { id: "1", type: "function", function: { name: "f", arguments: '{"a":null}' } } as const;
+    const messages = [
+      { role: "system", content: "a", name: null },
+      { role: "user", content: "b", name: null },
+      { role: "assistant", content: null, name: null, refusal: null, audio: null, function_call: null, annotations: [], reasoning_content: null, tool_calls: [call] },
+      { role: "tool", content: "c", tool_call_id: "1", name: null },
+      { role: "assistant", content: "d", tool_calls: null, tool_responses: null },
+      { role: "user", content: [{ type: "text", text: "e" }] },
+    ];
+    const template = "{{ messages | tojson }}{{ tools | tojson }}{{ mood }}";
+    const bare = [
+      { role: "system", content: "a" },
+      { role: "user", content: "b" },
+      { role: "assistant", content: null, tool_calls: [call] },
+      { role: "tool", content: "c", tool_call_id: "1" },
+      { role: "assistant", content: "d" },
+      { role: "user", content: [{ type: "text", text: "e" }] },
+    ];
+    const { chats, backend } = await start({ template });
+    const ask = (params: object) => chats.create(params as unknown as ChatParams & { stream?: false });
+    const [found, expected] = [await ask({ ...NULLS, messages }), await ask({ messages: bare })];
+    expect(found.choices).toEqual(expected.choices);
+    expect(backend.prompts[0]).toEqual(backend.prompts[1]);
+    expect(backend.sampling).toMatchObject({ temperature: 1, top_p: 1, top_k: 0 });
+  });
+
+  test("keep null where it is a value of the caller's own", async () => {
+    const template = "{{ tools | tojson }}{{ mood }}{{ messages[0].tool_calls[0].function.arguments }}{{ messages[0].tool_responses }}";
+    const { chats, backend } = await start({ template });
+    const parameters = { type: "object", properties: { a: { enum: [null, 1], default: null } } };
+    const messages: ChatParams["messages"] = [
+      { role: "assistant", tool_calls: [{ type: "function", function: { name: "f", arguments: '{"a":null}' } }], tool_responses: [{ name: "f", response: { b: null } }] },
+    ];
+    await chats.create({ messages, tools: [{ type: "function", function: { name: "f", parameters, strict: null } }], chat_template_kwargs: { mood: null } });
+    expect(tokenizer.decode(backend.prompts[0]!)).toBe(
+      '[{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {"a": {"enum": [null, 1], "default": null}}}}}]' +
+        "None{'a': None}[{'name': 'f', 'response': {'b': None}}]");
+  });
+
+  test("leave what a caller passes as it was", async () => {
+    const params = Object.freeze({ messages: Object.freeze([Object.freeze({ role: "user", content: "a", name: null })]), temperature: null });
+    const { chats } = await start();
+    await chats.create(params as unknown as ChatParams & { stream?: false });
+    expect(params).toEqual({ messages: [{ role: "user", content: "a", name: null }], temperature: null });
+  });
+
+  test("take fields of OpenAI's that mean nothing here", async () => {
+    const { chats, backend } = await start();
+    const ignored = {
+      user: "ann", safety_identifier: "a", store: true, metadata: { a: "b" }, service_tier: "auto", prompt_cache_key: "k", prompt_cache_retention: "24h",
+      prediction: { type: "content", content: "tea" }, parallel_tool_calls: true, modalities: ["text"], verbosity: "medium",
+    } satisfies Partial<ChatParams>;
+    const answers = [await chats.create({ messages: MESSAGES, ...ignored }), await chats.create({ messages: MESSAGES })];
+    expect(answers[0]!.choices).toEqual(answers[1]!.choices);
+    expect(backend.prompts[0]).toEqual(backend.prompts[1]);
+    const { completions } = await start();
+    expect((await completions.create({ prompt: "a", user: "ann", best_of: 1, echo: false })).choices[0]!.text).toBe(TEXT);
+  });
+
+  test("advise what fits the request where the prompt does not fit", async () => {
+    const { chats, completions, rpc } = await start({ context: 16 });
+    const messages = [{ role: "user" as const, content: "tea".repeat(20) }];
+    await expect(chats.create({ messages })).rejects.toMatchObject({ code: "context-overflow", message: expect.stringMatching(/forgotten with overflow: "shift"$/) });
+    const shifted = chats.create({ messages, overflow: "shift" });
+    await expect(shifted).rejects.toMatchObject({ code: "context-overflow", message: expect.stringMatching(/last of the user's messages.*shorten the prompt or compile/) });
+    await expect(shifted).rejects.not.toThrow(/overflow:/);
+    await expect(completions.create({ prompt: "tea".repeat(20) })).rejects.toThrow(/overflow: "shift"/);
+    expect((await completions.create({ prompt: "tea".repeat(20), overflow: "shift", max_tokens: 2 })).choices[0]!.finish_reason).toBe("length");
+    const logits = rpc.call("logits", { ids: new Array(17).fill(7) });
+    await expect(logits).rejects.toThrow(/17 tokens.*shorten the prompt or compile/);
+  });
+
   const assistant = (fields: object) => ({ messages: [{ role: "assistant", ...fields }] });
   const calling = (fields: object) => assistant({ tool_calls: [{ type: "function", function: { name: "f", arguments: "{}", ...fields } }] });
   const tooling = (fields: object) => ({ messages: MESSAGES, tools: [{ type: "function", function: { name: "f", ...fields } }] });
@@ -89,6 +171,15 @@ describe("chat.completions", () => {
     ["messages[0].tool_calls: continue_final_message", { ...calling({}), continue_final_message: true }],
     ["tool_choice: continue_final_message goes on with text", { ...assistant({ content: "a" }), tool_choice: "required", continue_final_message: true }],
     ["continue_final_message: expected true or false", { messages: MESSAGES, continue_final_message: 1 }],
+    ['modalities: expected ["text"]', { messages: MESSAGES, modalities: ["text", "audio"] }],
+    ["audio: this field is not supported", { messages: MESSAGES, audio: { voice: "alloy", format: "mp3" } }],
+    ["web_search_options: this field is not supported", { messages: MESSAGES, web_search_options: {} }],
+    ['verbosity: expected "medium"', { messages: MESSAGES, verbosity: "low" }],
+    ["parallel_tool_calls: expected true or false", { messages: MESSAGES, parallel_tool_calls: 1 }],
+    ["user: expected text", { messages: MESSAGES, user: 7 }],
+    ["messages: the field is missing", { messages: null }],
+    ["messages[0].tool_call_id: the field is missing", { messages: [{ role: "tool", content: "a", tool_call_id: null }] }],
+    ["stream_options: expected { include_usage: true or false }", { messages: MESSAGES, stream_options: { include: true } }],
     ["enable_thinking: this field is not supported", { messages: MESSAGES, enable_thinking: true }],
   ])("refuse by name: %s", async (message, params) => {
     const { chats } = await start();

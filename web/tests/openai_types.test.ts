@@ -2,7 +2,7 @@
 
 import type OpenAI from "openai";
 import { describe, expectTypeOf, test } from "vitest";
-import type { AnswerMessage, ChatCompletion, ChatCompletionChunk, ChatParams, Completion, CompletionChunk, CompletionParams, Tool, ToolCall } from "../src/gemlet";
+import type { AnswerMessage, ChatCompletion, ChatCompletionChunk, ChatParams, Completion, CompletionChunk, CompletionParams, Engine, Tool, ToolCall } from "../src/gemlet";
 
 describe("OpenAI's types", () => {
   test("accept chats, whole and in chunks", () => {
@@ -56,6 +56,26 @@ describe("The engine's types accept what users of OpenAI's client write", () => 
     } satisfies OpenAI.ChatCompletionCreateParamsNonStreaming & ChatParams;
     expectTypeOf(request).toExtend<ChatParams>();
     expectTypeOf({ ...request, stream: true as const, stream_options: { include_usage: true } }).toExtend<OpenAI.ChatCompletionCreateParamsStreaming & ChatParams>();
+  });
+
+  test("nulls wherever OpenAI's types allow them, and fields that mean nothing here", () => {
+    const request = {
+      model: "gemma",
+      messages: [{ role: "user", content: "Oslo?" }],
+      frequency_penalty: null, logit_bias: null, logprobs: null, max_completion_tokens: null, max_tokens: null, metadata: null, modalities: null, n: null,
+      prediction: null, presence_penalty: null, prompt_cache_key: null, prompt_cache_retention: null, reasoning_effort: null, safety_identifier: null, seed: null,
+      service_tier: null, stop: null, store: null, stream: null, stream_options: null, temperature: null, top_logprobs: null, top_p: null, verbosity: null,
+    } satisfies OpenAI.ChatCompletionCreateParamsNonStreaming & ChatParams;
+    expectTypeOf(request).toExtend<ChatParams>();
+    const ignored = {
+      ...request, user: "ann", store: true, metadata: { a: "b" }, parallel_tool_calls: false, service_tier: "auto", prompt_cache_key: "k", modalities: ["text"],
+      prediction: { type: "content", content: "Oslo" }, stream_options: { include_obfuscation: false },
+    } satisfies OpenAI.ChatCompletionCreateParamsNonStreaming & ChatParams;
+    expectTypeOf(ignored).toExtend<ChatParams>();
+    expectTypeOf<Parameters<Engine["chat"]["completions"]["create"]>[0]>().toExtend<ChatParams>();
+    const completion = { model: "gemma", prompt: "The sea", best_of: null, echo: null, max_tokens: null, logprobs: null, stop: null, stream: null, temperature: null } satisfies
+      OpenAI.CompletionCreateParamsNonStreaming & CompletionParams;
+    expectTypeOf(completion).toExtend<CompletionParams>();
   });
 
   test("a completion", () => {

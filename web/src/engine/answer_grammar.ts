@@ -19,7 +19,7 @@ const FORMATS = new Map<unknown, Check>([
         { name: text, schema: check("an object", isObject) },
         {
           description: check("text", (value) => typeof value === "string"),
-          strict: check("true, false or null: the schema is enforced in any case", (value) => value === null || typeof value === "boolean"),
+          strict: check("true or false: the schema is enforced in any case", (value) => typeof value === "boolean"),
         },
       ),
     }),

@@ -1,6 +1,7 @@
 /** Checks of values field by field. What is not known is an error: silence would hide it. */
 
 import { GemletError } from "../errors";
+import type { OrNull } from "./openai";
 
 /** Throws GemletError "bad-request" that names `path` where the value is wrong. */
 export type Check = (value: unknown, path: string) => void;
@@ -57,6 +58,22 @@ export const jsonObject: Check = (value, path) => {
   check("an object", isObject)(value, path);
   json(value, path);
 };
+
+/** Fields with objects of the API, or lists of them. What all others hold is the caller's own, and null a value there: in a schema, say. */
+const INNER = new Set(["messages", "tool_calls", "tools", "tool_choice", "function", "response_format", "json_schema", "stream_options"]);
+/** The deepest of them is `messages[i].tool_calls[j].function`. */
+const DEEPEST = 6;
+
+/** The same without fields that are null, which means that they are absent; but for `content`, which a template may ask for. Nothing is changed in place. */
+export function withoutNulls<T>(params: OrNull<T>): T;
+export function withoutNulls(value: unknown, depth?: number): unknown;
+export function withoutNulls(value: unknown, depth = 1): unknown {
+  if (depth > DEEPEST) return value;
+  if (Array.isArray(value)) return value.map((item) => withoutNulls(item, depth + 1));
+  if (!isObject(value)) return value;
+  const given = Object.entries(value).filter(([field, item]) => item !== null || field === "content");
+  return Object.fromEntries(given.map(([field, item]) => [field, INNER.has(field) ? withoutNulls(item, depth + 1) : item]));
+}
 
 export function fail(path: string, problem: string): never {
   throw new GemletError("bad-request", `${path}: ${problem}`);

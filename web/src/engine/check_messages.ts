@@ -28,9 +28,10 @@ const assistantMessage = fields(
     content: orNull(content),
     name,
     tool_calls: listOf("calls", toolCall),
-    reasoning_content: orNull(text),
+    reasoning_content: text,
     tool_responses: listOf("{ name, response }", toolResponse),
     refusal: nothing,
+    annotations: listOf("annotations", () => undefined, 0),
   },
 );
 
@@ -53,7 +54,7 @@ const tool = fields({
   type: isFunction,
   function: fields(
     { name },
-    { description: text, parameters: jsonObject, response: jsonObject, strict: check("true, false or null", (value) => value === null || typeof value === "boolean") },
+    { description: text, parameters: jsonObject, response: jsonObject, strict: check("true or false", (value) => typeof value === "boolean") },
   ),
 });
 
@@ -80,7 +81,9 @@ export const MESSAGES_CHECK = listOf("messages", message);
 export const CHAT_CHECKS: Record<string, Check> = {
   tools: listOf("tools", tool, 0),
   tool_choice: toolChoice,
-  reasoning_effort: check(`null or one of ${EFFORTS.map(show).join(", ")}`, (value) => value === null || EFFORTS.includes(value as string)),
+  modalities: check('["text"]: this engine answers in text', (value) => Array.isArray(value) && value.length > 0 && value.every((each) => each === "text")),
+  verbosity: check('"medium": this engine does not change how much a model says; ask for that in a message', (value) => value === "medium"),
+  reasoning_effort: check(`one of ${EFFORTS.map(show).join(", ")}`, (value) => EFFORTS.includes(value as string)),
   thinking_budget: check("an integer of at least 0", (value) => isInteger(value) && value >= 0),
   chat_template_kwargs: variables,
   continue_final_message: check("true or false", (value) => typeof value === "boolean"),

@@ -5,19 +5,34 @@ import { GemletError } from "../errors";
 import { GRAMMAR_CHECKS } from "./answer_grammar";
 import { type Check, check, fail, fields, isInteger, isObject, isText, show, within } from "./check_fields";
 import { CHAT_CHECKS, checkContinuation, MESSAGES_CHECK } from "./check_messages";
-import type { ChatParams, CompletionParams, SamplingParams } from "./openai";
+import type { ChatParams, CompletionParams, IgnoredParams, SamplingParams } from "./openai";
 
 const MAX_STOP_STRINGS = 16;
 const MOST_TOP_LOGPROBS = 20;
+const STREAM_OPTIONS: readonly string[] = ["include_usage", "include_obfuscation"];
 
 const isBoolean = (value: unknown): boolean => typeof value === "boolean";
 const flag = check("true or false", isBoolean);
 
+const oneAnswer = check("1, since this engine gives one answer to a request; ask again, with another seed, for another", (value) => value === 1);
 const count = check("an integer of at least 1", (value) => isInteger(value) && value >= 1);
 const penalty = check("a number from -2 to 2", within(-2, 2));
 const topLogprobs = check(`an integer from 0 to ${MOST_TOP_LOGPROBS}`, (value) => isInteger(value) && within(0, MOST_TOP_LOGPROBS)(value));
 
+const anyText = check("text", (value) => typeof value === "string");
+const IGNORED_CHECKS: Record<keyof IgnoredParams, Check> = {
+  user: anyText,
+  safety_identifier: anyText,
+  store: flag,
+  metadata: check("an object", isObject),
+  service_tier: anyText,
+  prompt_cache_key: anyText,
+  prompt_cache_retention: anyText,
+  prediction: check("an object", isObject),
+};
+
 const SAMPLING_CHECKS: Record<keyof SamplingParams, Check> = {
+  ...IGNORED_CHECKS,
   max_tokens: count,
   temperature: check("a number of at least 0", within(0, Number.MAX_VALUE)),
   top_k: check("an integer of at least 0", (value) => isInteger(value) && within(0, 2 ** 31 - 1)(value)),
@@ -32,7 +47,7 @@ const SAMPLING_CHECKS: Record<keyof SamplingParams, Check> = {
     (value) => isObject(value) && Object.entries(value).every(([id, bias]) => /^\d+$/.test(id) && within(-100, 100)(bias)),
   ),
   ...GRAMMAR_CHECKS,
-  n: check("1, since this engine gives one answer to a request; ask again, with another seed, for another", (value) => value === 1),
+  n: oneAnswer,
   stop: check(
     `a string or 1 to ${MAX_STOP_STRINGS} strings, none empty`,
     (value) =>
@@ -44,7 +59,7 @@ const SAMPLING_CHECKS: Record<keyof SamplingParams, Check> = {
   stream: flag,
   stream_options: check(
     "{ include_usage: true or false }",
-    (value) => isObject(value) && Object.keys(value).every((key) => key === "include_usage" && isBoolean(value[key])),
+    (value) => isObject(value) && Object.entries(value).every(([key, item]) => STREAM_OPTIONS.includes(key) && isBoolean(item)),
   ),
   model: check("the loaded model's name", isText),
   signal: check("an AbortSignal", (value) => value instanceof AbortSignal),
@@ -52,10 +67,13 @@ const SAMPLING_CHECKS: Record<keyof SamplingParams, Check> = {
 
 const PROMPT_CHECK = check("text or token ids", (value) => typeof value === "string" || isTokenList(value));
 
-const completionParams = fields({ prompt: PROMPT_CHECK }, { ...SAMPLING_CHECKS, logprobs: topLogprobs });
+const completionParams = fields(
+  { prompt: PROMPT_CHECK },
+  { ...SAMPLING_CHECKS, logprobs: topLogprobs, best_of: oneAnswer, echo: check("false: the prompt is not repeated", (value) => value === false) },
+);
 const chatParams = fields(
   { messages: MESSAGES_CHECK },
-  { ...CHAT_CHECKS, ...SAMPLING_CHECKS, max_completion_tokens: count, logprobs: flag, top_logprobs: topLogprobs },
+  { ...CHAT_CHECKS, ...SAMPLING_CHECKS, max_completion_tokens: count, parallel_tool_calls: flag, logprobs: flag, top_logprobs: topLogprobs },
 );
 
 /** Throws GemletError "bad-request" that names the first field that is missing, unknown or wrong. */

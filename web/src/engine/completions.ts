@@ -1,6 +1,7 @@
 /** The `completions` objects of the engine, for chat and for text. */
 
 import { answerStream, answerWhole } from "./answer";
+import { withoutNulls } from "./check_fields";
 import { checkChatParams, checkCompletionParams } from "./check_params";
 import type { GenerateRequest } from "./core";
 import type {
@@ -10,6 +11,7 @@ import type {
   Completion,
   CompletionChunk,
   CompletionParams,
+  OrNull,
   SamplingParams,
 } from "./openai";
 import { chatShape, completionShape, type Shape } from "./responses";
@@ -53,14 +55,15 @@ class Completions<Params extends SamplingParams, Whole, Chunk> {
 
   /**
    * Resolves with the complete answer or, with `stream: true`, with an async iterable of chunks as soon as the request is
-   * accepted. Requests are answered one after the other.
+   * accepted. Requests are answered one after the other. A field that is null counts as absent.
    *
    * Throws GemletError: "bad-request" names the field that is unknown or wrong; "context-overflow" where the prompt does
    * not fit; "device-lost" and "gpu-error", also out of the stream; "unloaded".
    */
-  create(params: Params & { stream: true }): Promise<AsyncIterable<Chunk>>;
-  create(params: Params & { stream?: false }): Promise<Whole>;
-  async create(params: Params): Promise<Whole | AsyncIterable<Chunk>> {
+  create(params: OrNull<Params> & { stream: true }): Promise<AsyncIterable<Chunk>>;
+  create(params: OrNull<Params> & { stream?: false | null }): Promise<Whole>;
+  async create(given: OrNull<Params>): Promise<Whole | AsyncIterable<Chunk>> {
+    const params = withoutNulls<Params>(given);
     this.kind.check(params);
     const { signal, ...rest } = params;
     const request = this.kind.request(rest as Params);

@@ -6,7 +6,23 @@ import type { Conversation, ToolCall } from "../text/messages";
 export type { FinishReason };
 export type * from "../text/messages";
 
-export interface SamplingParams {
+/** The same, with null for what may be absent. */
+export type OrNull<T> = { [K in keyof T]: Record<never, never> extends Pick<T, K> ? T[K] | null : T[K] };
+
+/** Fields of OpenAI's that mean nothing here, where nothing is kept, shared, priced or sent: they are taken and change nothing. */
+export interface IgnoredParams {
+  user?: string;
+  safety_identifier?: string;
+  store?: boolean;
+  metadata?: Record<string, string>;
+  service_tier?: string;
+  prompt_cache_key?: string;
+  prompt_cache_retention?: string;
+  /** What the answer will perhaps be, which makes some servers faster. */
+  prediction?: object;
+}
+
+export interface SamplingParams extends IgnoredParams {
   /** Default: until the model stops or the context is full. */
   max_tokens?: number;
   /** 0 is greedy. Default 1. */
@@ -49,7 +65,8 @@ export interface SamplingParams {
   /** Adds `token_ids` to each choice: all that were drawn, a final stop token too. */
   return_token_ids?: boolean;
   stream?: boolean;
-  stream_options?: { include_usage?: boolean };
+  /** `include_obfuscation` changes nothing: no network is between the engine and the page. */
+  stream_options?: { include_usage?: boolean; include_obfuscation?: boolean };
   /** Where given, it must be the loaded model's name. */
   model?: string;
   /** Ends the generation: what has come is the answer, and `aborted` is true in its choice. The engine can be used on. */
@@ -65,6 +82,10 @@ export type ResponseFormat =
 export interface CompletionParams extends SamplingParams {
   /** Text, in which special tokens are recognised and to which the BOS is added, or token ids, which are used as they are. */
   prompt: string | number[];
+  /** 1: a request has one answer. */
+  best_of?: 1;
+  /** False: the prompt is not repeated. */
+  echo?: false;
   /** 0 to 20: adds `logprobs`, with so many of the likeliest tokens for each. Such an answer takes longer: each token waits for the one before. */
   logprobs?: number;
 }
@@ -77,9 +98,15 @@ export interface ChatParams extends SamplingParams, Conversation {
    */
   tool_choice?: "none" | "auto" | "required" | { type: "function"; function: { name: string } };
   /** "none": the model does not think before it answers. All other values: it does. Default: what the template does. */
-  reasoning_effort?: "none" | "minimal" | "low" | "medium" | "high" | "xhigh" | "max" | null;
+  reasoning_effort?: "none" | "minimal" | "low" | "medium" | "high" | "xhigh" | "max";
   /** Most tokens of a thought, which is ended then; the answer follows. Default: no limit. */
   thinking_budget?: number;
+  /** False: the answer ends behind its first call. Default: the model may call several tools at once. */
+  parallel_tool_calls?: boolean;
+  /** The answer is text. */
+  modalities?: ["text"] | "text"[];
+  /** The only one there is: what the model writes is not made shorter or longer. */
+  verbosity?: "medium";
   /** Another name of `max_tokens`. */
   max_completion_tokens?: number;
   /** Adds `logprobs` of each token. Such an answer takes longer: each token waits for the one before. */

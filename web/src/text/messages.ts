@@ -33,6 +33,8 @@ export interface AssistantMessage {
   tool_responses?: { name: string; response: Json }[];
   /** Part of OpenAI's answers, so that one can be sent back as it came. */
   refusal?: null;
+  /** The same. They are not shown to the model. */
+  annotations?: unknown[];
 }
 
 export interface ToolMessage {
@@ -77,7 +79,7 @@ export interface Conversation {
 /** The messages with the arguments of tool calls as objects, which is how templates read them. */
 export function templateMessages(messages: readonly ChatMessage[]): Json {
   return messages.map((message) => {
-    const { refusal, ...shown } = message as AssistantMessage;
+    const { refusal, annotations, ...shown } = message as AssistantMessage;
     const { tool_calls } = shown;
     if (tool_calls === undefined) return shown as unknown as Json;
     const calls = tool_calls.map((call) => ({ ...call, function: { ...call.function, arguments: JSON.parse(call.function.arguments) as Json } }));
