@@ -10,17 +10,19 @@ const FORMAT: AnswerFormat = { ...PLAIN, markers: MARKERS };
 const decode = (ids: readonly number[]): string => ids.map((id) => (id < 0 ? "" : String.fromCharCode(id))).join("");
 const ids = (...parts: (string | number)[]): number[] => parts.flatMap((part) => (typeof part === "number" ? [part] : [...part].map((letter) => letter.charCodeAt(0))));
 
-function read(tokens: readonly number[], format = FORMAT, stopStrings: string[] = []) {
+function read(tokens: readonly number[], format = FORMAT, stopStrings: string[] = [], isTurn = false) {
   const reader = new AnswerReader(decode, stopStrings, format);
   const deltas: Delta[] = [];
   let next: readonly number[] = [];
+  let stopped = false;
   for (const token of tokens) {
     const found = reader.push(token);
     deltas.push(found.delta);
     if (found.next.length > 0) next = found.next;
-    if (found.stopped) break;
+    stopped = found.stopped;
+    if (stopped) break;
   }
-  deltas.push(reader.end().delta);
+  if (!stopped) deltas.push(reader.end(isTurn).delta);
   const begun: CallDelta[] = [];
   for (const piece of deltas.flatMap(({ calls }) => calls)) addCall(begun, piece);
   return {
@@ -78,6 +80,78 @@ describe("AnswerReader", () => {
     [ids(CALL, "call:f{", CALL, "call:g{}", END_CALL), "call:f{"],
   ])("what is no call becomes text, %#", (tokens, text) => {
     expect(read(tokens).text).toBe(text);
+  });
+
+  test.each([
+    [ids(CALL, "call:f{a:1}"), [{ name: "f", arguments: '{"a":1}' }], ""],
+    [ids("Hm.", CALL, "call:f{a:", QUOTE, "x", QUOTE, "}\n"), [{ name: "f", arguments: '{"a":"x"}' }], "Hm."],
+    [ids(CALL, "call:f({a:1})"), [{ name: "f", arguments: '{"a":1}' }], ""],
+    [ids(CALL, "call:f{}", END_CALL, CALL, "call:g{}"), [{ name: "f", arguments: "{}" }, { name: "g", arguments: "{}" }], ""],
+    // Half a call.
+    [ids(CALL, "call:f{a:1"), [], "call:f{a:1"],
+    [ids(CALL, "call:f{a:", QUOTE, "x}"), [], 'call:f{a:"x}'],
+    [ids(CALL, "call:f"), [], "call:f"],
+    [ids(CALL, "call:f({a:1}"), [], "call:f({a:1}"],
+    [ids(CALL, "call:f{a:1}}"), [], "call:f{a:1}}"],
+  ])("the end of the model's turn ends a call that has all but its last token, %#", (tokens, calls, text) => {
+    const found = read(tokens, FORMAT, [], true);
+    expect(found).toMatchObject({ calls, text });
+    expect(found.reader.callCount).toBe(calls.length);
+    // Where the answer is cut off, more may have come.
+    expect(read(tokens).calls.length).toBe(tokens.at(-1) === END_CALL ? calls.length : tokens.includes(END_CALL) ? 1 : 0);
+  });
+
+  test("what comes next ends a call that has all but its last token", () => {
+    expect(read(ids(CALL, "call:f{}", CALL, "call:g{}", END_CALL))).toMatchObject({ text: "", calls: [{ name: "f" }, { name: "g" }] });
+    expect(read(ids(CALL, "call:f{}", THOUGHT, "thought\nhm", END_THOUGHT, "x"))).toMatchObject({ text: "x", thought: "hm", calls: [{ name: "f" }] });
+  });
+
+  test.each([
+    [ids(CALL, "call:f{a:1}call:g{b:", QUOTE, "}", QUOTE, "}", END_CALL, "!"), ["f", '{"a":1}', "g", '{"b":"}"}'], "!"],
+    [ids(CALL, "call:f{}\ncall:g{},call:h(x=1)", END_CALL), ["f", "{}", "g", "{}", "h", '{"x":1}'], ""],
+    [ids(CALL, "call:f{}call:g{b}", END_CALL), ["f", "{}"], "call:g{b}"],
+  ])("reads several calls between one pair of markers, %#", (tokens, calls, text) => {
+    const found = read(tokens);
+    expect([found.calls.flatMap((call) => [call.name, call.arguments]), found.text]).toEqual([calls, text]);
+  });
+
+  test("a second end of a thought or a call is none of the text, even where the tokenizer has a text for it", () => {
+    const written = (each: readonly number[]): string => each.map((id) => (id < 0 ? "<mark>" : String.fromCharCode(id))).join("");
+    const reader = new AnswerReader(written, [], FORMAT);
+    const texts = ids(THOUGHT, "thought\na", END_THOUGHT, END_THOUGHT, "b", END_CALL, "c").map((id) => reader.push(id).delta.text);
+    expect(texts.join("") + reader.end().delta.text).toBe("bc");
+  });
+
+  test.each([
+    [ids("a", THOUGHT, "thought\nb", END_THOUGHT, "c", THOUGHT, "thought\nd\n", END_THOUGHT, "e"), "bd", "ace"],
+    [ids(THOUGHT, " thought\na", END_THOUGHT, "b"), "a", "b"],
+    [ids(THOUGHT, "\nthought\na", END_THOUGHT, "b"), "a", "b"],
+    [ids(THOUGHT, "plan\na", END_THOUGHT, "b"), "plan\na", "b"],
+    [ids(THOUGHT, "thought", END_THOUGHT, "b"), "", "b"],
+    [ids(THOUGHT, END_THOUGHT, "b"), "", "b"],
+    [ids(THOUGHT, "thou"), "", ""],
+  ])("reads thoughts as models mark them, %#", (tokens, thought, text) => {
+    expect(read(tokens)).toMatchObject({ thought, text });
+  });
+
+  test("stops behind as many calls as there may be", () => {
+    const tokens = ids(CALL, "call:f{}", END_CALL, CALL, "call:g{}", END_CALL);
+    expect(read(tokens, { ...FORMAT, mostCalls: 1 })).toMatchObject({ calls: [{ name: "f" }] });
+    expect(read(ids(CALL, "call:f{}call:g{}", END_CALL), { ...FORMAT, mostCalls: 1 }).calls).toEqual([{ name: "f", arguments: "{}" }]);
+    expect(read(tokens, { ...FORMAT, mostCalls: 2 }).calls.length).toBe(2);
+  });
+
+  test("what is streamed of a call adds up to what it is as a whole, and that is JSON", () => {
+    for (const text of [":call:f{a:,b:108.,}", "call:f(a='x, y', b=[1,],)", 'call:f({"a": {"b": null}})', "call:f", "call:f{a:{b:[1"]) {
+      const { calls, deltas } = read(ids(CALL, text, END_CALL));
+      expect(calls.length).toBe(1);
+      JSON.parse(calls[0]!.arguments);
+      const pieces = deltas.flatMap((delta) => delta.calls);
+      // Half of it must not be run.
+      for (let count = 1; count < pieces.length; count++) {
+        expect(() => JSON.parse(pieces.slice(0, count).map((piece) => piece.arguments).join(""))).toThrow();
+      }
+    }
   });
 
   test("text that only looks like a marker stays text", () => {

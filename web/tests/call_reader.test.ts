@@ -4,14 +4,15 @@ import { CallReader } from "../src/text/call_reader";
 const QUOTE = '<|"|>';
 
 /** Reads the call in pieces of `length` characters; quotes come whole. Null where it is none. */
-function parse(call: string, length = Infinity) {
+function parse(call: string, length = Infinity, marked = false) {
   const reader = new CallReader();
   const pieces = call.split(QUOTE).flatMap((part, index) => [
     ...(index === 0 ? [] : [reader.quote()]),
     ...(part.match(new RegExp(`.{1,${Math.min(length, 1000)}}`, "gsu")) ?? []).map((text) => reader.text(text)),
   ]);
-  const name = reader.takeName();
-  const last = reader.end();
+  let name = reader.takeName();
+  const last = reader.end(marked);
+  name ??= reader.takeName();
   return last === null ? null : { name, arguments: pieces.join("") + last, pieces };
 }
 
@@ -33,7 +34,7 @@ describe("CallReader", () => {
 
   test("gives the arguments as they come", () => {
     expect(parse(`call:f{text:${QUOTE}one "two"${QUOTE},n:12,${QUOTE}k${QUOTE}:[]}`, 4)!.pieces.filter(Boolean)).toEqual(
-      ["{", '"text":', '"', "one ", '\\"two', '\\"', '"', ',"n":', "12,", '"', "k", '"', ":[]"]);
+      ["{", '"text":', '"', "one ", '\\"two', '\\"', '"', ',"n":', "12", ',"', "k", '"', ":[]"]);
   });
 
   test("is whole JSON at its end alone, wherever it breaks off", () => {
@@ -44,10 +45,80 @@ describe("CallReader", () => {
     expect(reader.end()).toBe("}");
   });
 
-  test("keeps numbers as the model wrote them", () => {
-    expect(parse("call:f{id:12345678901234567890}")!.arguments).toBe('{"id":12345678901234567890}');
+  // What servers have learned to read, since models write it.
+  test.each([
+    [":call:f{a:1}", { a: 1 }],
+    [": call : f {a:1}", { a: 1 }],
+    ["call::f{a:1}", { a: 1 }],
+    [":f{a:1}", { a: 1 }],
+    ["\n call:f\n{\n  a : 1 ,\n  b : 2\n}\n", { a: 1, b: 2 }],
+    ["call:f{a:,b:}", { a: "", b: "" }],
+    ["call:f{a:{b:},c:[]}", { a: { b: "" }, c: [] }],
+    ["call:f{a:1,}", { a: 1 }],
+    ["call:f{a:[1,2,],b:{c:1,},}", { a: [1, 2], b: { c: 1 } }],
+    ["call:f{a:1,,b:2}", { a: 1, b: 2 }],
+    ["call:f(a:1)", { a: 1 }],
+    [`call:f(a=${QUOTE}ls -a${QUOTE}, b=2, c=[1,{d:e}])`, { a: "ls -a", b: 2, c: [1, { d: "e" }] }],
+    [`call:f(${QUOTE}a${QUOTE}:1)`, { a: 1 }],
+    ["call:f(a=say (hi), b='x')", { a: "say (hi)", b: "x" }],
+    ['call:f({"a": 1})', { a: 1 }],
+    ["call:f( {a:1} )", { a: 1 }],
+    ["call:f()", {}],
+    ["call:f({})", {}],
+    ['call:f{"a": "b, {c}", "d": [true, null]}', { a: "b, {c}", d: [true, null] }],
+    ["call:f{'a': 'it\\'s, {\"x\"}', b:'C:\\temp'}", { a: "it's, {\"x\"}", b: "C:\temp" }],
+    ["call:f{pattern:':\\s*\\w+'}", { pattern: ":\\s*\\w+" }],
+    ['call:f{path:"C:\\users\\bob"}', { path: "C:\\users\\bob" }],
+    ['call:f{a:"two\nlines"}', { a: "two\nlines" }],
+    [`call:f{${QUOTE}a${QUOTE}:${QUOTE}1${QUOTE},b:${QUOTE}true${QUOTE}}`, { a: "1", b: "true" }],
+    ["call:f{true:True,null:None,1:1}", { true: true, null: null, 1: 1 }],
+    ["call:f{Basic LLM Chain:{main:[]}}", { "Basic LLM Chain": { main: [] } }],
+  ])("reads %j, which is not quite the syntax", (text, value) => {
+    const call = parse(text)!;
+    expect([call.name, JSON.parse(call.arguments)]).toEqual(["f", value]);
+    for (const length of [1, 2, 3, 5]) expect(parse(text, length)).toMatchObject({ name: "f", arguments: call.arguments });
   });
 
-  test.each(["", "weather{}", "call:weather", "call:{}", "call:f{a:1", "call:f{a}", "call:f{a:1 b:2}x", "call:f{a:1}}", "call:f{a:,}", "call:f{a:1,}", "call:f[1]", "call:f{[a]:1}", "call: {}", 'call:f{a:"x}', `call:f{a:[${"[".repeat(200)}`])(
+  test.each(["get-weather", "module.func", "google:search", "a now", "größe"])("reads the name %s", (name) => expect(parse(`call:${name}{}`)!.name).toBe(name));
+
+  test.each([
+    ["call:f{a:1", { a: 1 }],
+    [`call:f{a:[{b:${QUOTE}x${QUOTE}`, { a: [{ b: "x" }] }],
+    ["call:f{a:", { a: "" }],
+    ["call:f{a:1,", { a: 1 }],
+    ["call:f{", {}],
+    ["call:f", {}],
+    [":call:f", {}],
+    ["call:f(", {}],
+    ["call:f(a=1", { a: 1 }],
+    ["call:f({a:1}", { a: 1 }],
+  ])("reads %j where the token came that ends a call, and not without it", (text, value) => {
+    const call = parse(text, Infinity, true)!;
+    expect([call.name, JSON.parse(call.arguments)]).toEqual(["f", value]);
+    expect(parse(text)).toBeNull();
+  });
+
+  test.each([
+    ["12345678901234567890", "12345678901234567890"], ["108.", "108.0"], ["-3.", "-3.0"], [".5", "0.5"], ["-.5", "-0.5"], ["1.e5", "1.0e5"], ["+5", "5"], ["+1.50", "1.50"],
+    ["1E400", "1E400"], ["-0", "-0"], ["0.10000000000000000555", "0.10000000000000000555"], ["1.0", "1.0"], ["0", "0"],
+    // Codes and words.
+    ["007", '"007"'], ["+4712345678", '"+4712345678"'], ["1_000", '"1_000"'], ["0x1F", '"0x1F"'], [".", '"."'], ["-", '"-"'], ["1.2.3", '"1.2.3"'], ["1 2", '"1 2"'],
+    ["NaN", '"NaN"'], ["Infinity", '"Infinity"'], ["e5", '"e5"'],
+  ])("reads %s as %s, with the digits that the model wrote", (word, json) => {
+    expect(parse(`call:f{n:${word}}`)!.arguments).toBe(`{"n":${json}}`);
+    expect(parse(`call:f{n:[${word},${word}]}`)!.arguments).toBe(`{"n":[${json},${json}]}`);
+    JSON.parse(parse(`call:f{n:${word}}`)!.arguments);
+  });
+
+  test.each(["call:f prose here", "call:f{a}", "call:f{a:[1}", `call:f{a:${QUOTE}x`, 'call:f{a:"x', "call:f{a:'x", "call:f{a:1}} and", "call:f(1)", "call:f{a:1} b", "call:f({a:1}) b"])(
+    "does not guess at %j, even with its last token", (text) => expect(parse(text, Infinity, true)).toBeNull());
+
+  test.each(["call:f{a:1}call:g{}", "call:f{a:1}\n:call:g{}", "call:f{a:1}, call:g{}", "call:f({a:1}) call:g{}"])("finds a second call in %j", (text) => {
+    const reader = new CallReader();
+    const json = reader.text(text) + reader.end(true);
+    expect([reader.takeName(), json, reader.takeNext()]).toEqual(["f", '{"a":1}', "call:g{}"]);
+  });
+
+  test.each(["", "weather{}", "call:weather", "call:{}", "call:f{a:1", "call:f{a}", "call:f{a:1 b:2}x", "call:f{a:1}}", "call:f[1]", "call:f{[a]:1}", "call: {}", 'call:f{a:"x}', `call:f{a:[${"[".repeat(200)}`])(
     "refuses %s", (text) => expect(parse(text)).toBeNull());
 });

@@ -42,6 +42,14 @@ describe("Tokenizer", () => {
     expect([plain, named, special].map((id) => extended.answerText(id))).toEqual(["<plain>", "", ""]);
   });
 
+  test("gives no text for ids that it does not know, alone and among others", () => {
+    const [a, b] = [tokenizer.encodePlain("tea "), tokenizer.encodePlain("☕")];
+    const unknown = VOCABULARY.length + 7;
+    expect(tokenizer.decode([unknown])).toBe("");
+    expect(tokenizer.decode([...a, unknown, ...b, unknown])).toBe("tea ☕");
+    expect([[...tokenizer.tokenBytes(unknown)], tokenizer.tokenText(unknown)]).toEqual([[], ""]);
+  });
+
   test("puts the BOS in front once", () => {
     expect(tokenizer.withBos([9])).toEqual([BOS, 9]);
     expect(tokenizer.withBos([BOS, 9])).toEqual([BOS, 9]);
@@ -62,6 +70,11 @@ describe("Detokenizer", () => {
 
   test.each(TEXTS)("gives pieces that join to the whole text: %j", (text) => {
     expect(pieces(tokenizer.encodePlain(text)).join("")).toBe(text);
+  });
+
+  test("gives nothing for ids that the tokenizer does not know", () => {
+    const cup = tokenizer.encodePlain("a☕b");
+    expect(pieces([VOCABULARY.length, ...cup.slice(0, 2), VOCABULARY.length + 1, ...cup.slice(2), 999999]).join("")).toBe("a☕b");
   });
 
   test("holds a character back until its last byte", () => {

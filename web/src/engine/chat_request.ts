@@ -1,7 +1,7 @@
 /** What a chat asks for beside its messages: tools, and thoughts. */
 
 import { GemletError } from "../errors";
-import { type AnswerFormat, callMarkers, THOUGHT_LAST, thoughtMarkers, TOOL_ANSWER } from "../text/answer_format";
+import { type AnswerFormat, callMarkers, THOUGHT_LAST, thoughtMarkers, toolAnswerTokens } from "../text/answer_format";
 import type { ChatTemplate } from "../text/chat";
 import type { Conversation, Json } from "../text/messages";
 import type { Tokenizer } from "../text/tokenizer";
@@ -27,14 +27,13 @@ export interface ReadChat {
 
 /** Throws GemletError "bad-request" that names the field which contradicts another, or for which the model has no means. */
 export function readChat(params: ChatParams, chat: ChatTemplate, tokenizer: Tokenizer): ReadChat {
-  const { messages, tools = [], tool_choice = "auto", thinking_budget, continue_final_message } = params;
+  const { messages, tools = [], tool_choice = "auto", thinking_budget, continue_final_message, parallel_tool_calls = true } = params;
   checkTools(params, chat);
   const shown = tool_choice === "none" ? [] : tools;
   const thoughts = thoughtMarkers(tokenizer);
   const calls = callMarkers(tokenizer);
   if (thinking_budget !== undefined && !thoughts) fail("thinking_budget", "this model has no marks for thoughts");
   const variables = templateVariables(params, chat);
-  const answering = tokenizer.special.get(TOOL_ANSWER);
   return {
     conversation: {
       messages,
@@ -47,8 +46,9 @@ export function readChat(params: ChatParams, chat: ChatTemplate, tokenizer: Toke
       thinkingBudget: thinking_budget ?? Infinity,
       closing: thoughts ? [...tokenizer.encodePlain(THOUGHT_LAST), thoughts.thoughtEnd!] : [],
       opening: openingOf(params, tokenizer),
+      ...(!parallel_tool_calls && { mostCalls: 1 }),
     },
-    stop: calls && answering !== undefined ? [answering] : [],
+    stop: toolAnswerTokens(tokenizer),
     names: tool_choice === "required" && tools.length > 1 ? tools.map((tool) => tool.function.name) : [],
   };
 }
@@ -73,7 +73,7 @@ function openingOf({ tools = [], tool_choice = "auto" }: ChatParams, tokenizer: 
 }
 
 function templateVariables({ chat_template_kwargs, reasoning_effort }: ChatParams, chat: ChatTemplate): { [name: string]: Json } | undefined {
-  if (reasoning_effort === undefined || reasoning_effort === null) return chat_template_kwargs;
+  if (reasoning_effort === undefined) return chat_template_kwargs;
   if (chat_template_kwargs && THINKING in chat_template_kwargs) {
     fail("reasoning_effort", `chat_template_kwargs.${THINKING} says the same or the contrary; leave one of them out`);
   }

@@ -9,8 +9,8 @@ import { generate, type OnToken as OnDrawn, type Outcome } from "../generate/gen
 import { shifted } from "../generate/overflow";
 import type { LoadedLibrary } from "../grammar/start_library";
 import { Grammars, type GrammarTokens } from "../grammar/grammars";
-import { PLAIN } from "../text/answer_format";
-import type { Delta } from "../text/answer_reader";
+import { lastTurn, PLAIN } from "../text/answer_format";
+import { AnswerReader, type Delta } from "../text/answer_reader";
 import { CallNames } from "../text/call_names";
 import { fitMessages } from "../text/fit_messages";
 import { BackendSlot } from "./backend_slot";
@@ -19,6 +19,7 @@ import { fail } from "./check_fields";
 import { checkTokenIds } from "./check_params";
 import { requestDrawOf, samplingOf, topLogprobs, wantedOf } from "./draw_wishes";
 import type { Model } from "./load";
+import { MasksAfterThought } from "./masks_after_thought";
 import type { StorageInfo } from "./load_weights";
 import type { ChatParams, CompletionParams, TokenLogprob } from "./openai";
 import { tokenLogprob } from "./token_logprobs";
@@ -103,7 +104,7 @@ export class Core {
   async logits({ ids, chunks, blocks }: Logits): Promise<Float32Array<ArrayBuffer>> {
     const { manifest } = this.model;
     checkTokenIds(ids, vocabularySize(manifest));
-    if (ids.length > manifest.context) throw overflow(ids.length, manifest);
+    if (ids.length > manifest.context) throw overflow(ids.length, manifest, "");
     const compute = async (backend: Backend): Promise<Float32Array<ArrayBuffer>> => {
       const cut = cutPrompt(ids, backend.prefillSizes, chunks, blocks);
       await this.conversations.bring(backend, []);
@@ -134,6 +135,8 @@ export class Core {
     const { manifest, tokenizer } = this.model;
     const { ids, format, stop, names } = this.promptOf(request);
     const { params } = request;
+    /** Tells how the answer begins. */
+    const reader = new AnswerReader((each) => tokenizer.decode(each), [], format);
     const top = topLogprobs(request);
     const wanted = wantedOf(params, { names: names.length > 0, logits: top !== null }, manifest);
     const grammar = wanted?.grammar ?? null;
@@ -157,7 +160,8 @@ export class Core {
       const masks = grammar && (await this.grammars.begin(grammar));
       try {
         if (masks) onAccepted(ids.length);
-        const requestDraw = wanted && requestDrawOf(wanted, masks ?? (wanted.names ? this.callNames(names, format.opening.length) : null));
+        const formed = masks && (reader.thinks ? new MasksAfterThought(masks, format.markers.thoughtEnd!, this.grammarTokens()) : masks);
+        const requestDraw = wanted && requestDrawOf(wanted, formed ?? (wanted.names ? this.callNames(names, reader.first.length) : null));
         return await generate(this.slot, (each) => tokenizer.decode(each), { ...generation, requestDraw }, onDrawn);
       } finally {
         masks?.dispose();
@@ -192,19 +196,16 @@ export class Core {
     const shifts = request.params.overflow === "shift";
     if (request.kind === "chat") {
       if (!chat) throw new GemletError("bad-request", `messages: ${manifest.title} is a base model without a chat template; use completions`);
-      const { conversation, ...rest } = readChat(request.params, chat, tokenizer);
+      const { conversation, format, ...rest } = readChat(request.params, chat, tokenizer);
       const ids = fitMessages(conversation, (each) => chat.encode(each), shifts ? fits : () => true);
-      return { ids: this.fitted(ids, fits), ...rest };
+      if (!fits(ids.length)) throw overflow(ids.length, manifest, shifts ? "" : LET_FORGET, shifts ? NOTHING_TO_FORGET : "");
+      return { ids, format: { ...format, begun: lastTurn(tokenizer, ids) }, ...rest };
     }
     const { prompt } = request.params;
     const ids = typeof prompt === "string" ? tokenizer.withBos(tokenizer.encode(prompt)) : prompt;
     checkTokenIds(ids, vocabularySize(manifest));
-    return { ids: this.fitted(shifts && !fits(ids.length) ? shifted(ids, manifest.context) : ids, fits), format: PLAIN, stop: [], names: [] };
-  }
-
-  private fitted(ids: number[], fits: (count: number) => boolean): number[] {
-    if (fits(ids.length)) return ids;
-    throw overflow(ids.length, this.model.manifest);
+    if (!fits(ids.length) && !shifts) throw overflow(ids.length, manifest, LET_FORGET);
+    return { ids: fits(ids.length) ? ids : shifted(ids, manifest.context), format: PLAIN, stop: [], names: [] };
   }
 
   private enqueue<T>(work: () => Promise<T>): Promise<T> {
@@ -214,10 +215,13 @@ export class Core {
   }
 }
 
-function overflow(length: number, manifest: Manifest): GemletError {
+const LET_FORGET = ', or let its beginning be forgotten with overflow: "shift"';
+const NOTHING_TO_FORGET = ", even with the last of the user's messages and the system's alone, so that nothing is left to forget";
+
+function overflow(length: number, { context }: Manifest, orElse: string, although = ""): GemletError {
   return new GemletError(
     "context-overflow",
-    `the prompt has ${length} tokens, but the context holds ${manifest.context} for prompt and answer together; ` +
-      "shorten the prompt, compile the model with a larger context, or let its beginning be forgotten with overflow: \"shift\"",
+    `the prompt has ${length} tokens${although}, but the context holds ${context} for prompt and answer together; ` +
+      `shorten the prompt${orElse === "" ? " or" : ","} compile the model with a larger context${orElse}`,
   );
 }

@@ -80,7 +80,7 @@ export async function generate(
   const tokens: number[] = [];
   let ids = [...generation.ids];
   /** Tokens that come next, whatever the model would draw. */
-  let forced = format.opening;
+  let forced = reader.first;
   let drawnTokens = 0;
   let cachedTokens: number | undefined;
   const started = performance.now();
@@ -99,7 +99,7 @@ export async function generate(
     if (finished || stopped) finishReason = "stop";
     else if (tokens.length === maxTokens || (ids.length === context && generation.overflow === "error")) finishReason = "length";
     if (finishReason && !stopped) {
-      const rest = reader.end();
+      const rest = reader.end(finished);
       if (rest.stopped) finishReason = "stop";
       onToken(null, rest.delta);
     }

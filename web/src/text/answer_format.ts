@@ -1,4 +1,4 @@
-/** How a model marks its thoughts and its tool calls: Gemma 4 with special tokens, other models not at all. */
+/** How a model marks its thoughts and its tool calls: Gemma 4 and FunctionGemma with special tokens, other models not at all. */
 
 import type { Tokenizer } from "./tokenizer";
 
@@ -19,6 +19,10 @@ export interface AnswerFormat {
   closing: readonly number[];
   /** Tokens with which the answer begins, whatever the model would draw. */
   opening: readonly number[];
+  /** Behind so many calls the answer ends. Default: no limit. */
+  mostCalls?: number;
+  /** The end of the prompt, where a thought or a call may have been opened: the answer goes on in it. Default: nothing is open. */
+  begun?: readonly number[];
 }
 
 /** Text is text. */
@@ -28,20 +32,43 @@ export const PLAIN: AnswerFormat = { markers: {}, thinkingBudget: Infinity, clos
 export const THOUGHT_LABEL = "thought\n";
 export const THOUGHT_LAST = "\n";
 
-/** Where a tool's answer begins, which the model waits for. */
-export const TOOL_ANSWER = "<|tool_response>";
-
 const THOUGHTS = { thoughtBegin: "<|channel>", thoughtEnd: "<channel|>" };
-const CALLS = { callBegin: "<|tool_call>", callEnd: "<tool_call|>", quote: '<|"|>' };
+/** Gemma 4's, and FunctionGemma's. `toolAnswer`: where a tool's answer begins, which the model waits for. */
+const CALLS = [
+  { marks: { callBegin: "<|tool_call>", callEnd: "<tool_call|>", quote: '<|"|>' }, toolAnswer: "<|tool_response>" },
+  { marks: { callBegin: "<start_function_call>", callEnd: "<end_function_call>", quote: "<escape>" }, toolAnswer: "<start_function_response>" },
+];
+/** What a turn of a conversation begins with. */
+const TURNS = ["<|turn>", "<start_of_turn>"];
 
 /** The markers of thoughts; none unless the model has all of them. */
 export function thoughtMarkers(tokenizer: Tokenizer): Markers | null {
   return found(tokenizer, THOUGHTS);
 }
 
-/** The markers of tool calls; none unless the model has all of them. */
+/** The markers of tool calls; none unless the model has all of one kind. */
 export function callMarkers(tokenizer: Tokenizer): Markers | null {
-  return found(tokenizer, CALLS);
+  return callFormat(tokenizer)?.markers ?? null;
+}
+
+/** Ids of tokens that end an answer because a tool's answer comes next. */
+export function toolAnswerTokens(tokenizer: Tokenizer): number[] {
+  const id = tokenizer.special.get(callFormat(tokenizer)?.toolAnswer ?? "");
+  return id === undefined ? [] : [id];
+}
+
+/** What the last turn of a prompt has already. */
+export function lastTurn(tokenizer: Tokenizer, prompt: readonly number[]): readonly number[] {
+  const turns = TURNS.flatMap((text) => tokenizer.special.get(text) ?? []);
+  return prompt.slice(prompt.findLastIndex((id) => turns.includes(id)) + 1);
+}
+
+function callFormat(tokenizer: Tokenizer): { markers: Markers; toolAnswer: string } | null {
+  for (const { marks, toolAnswer } of CALLS) {
+    const markers = found(tokenizer, marks);
+    if (markers) return { markers, toolAnswer };
+  }
+  return null;
 }
 
 function found(tokenizer: Tokenizer, texts: Record<string, string>): Markers | null {

@@ -1,5 +1,5 @@
 /**
- * Reads an answer token by token: text, thoughts and tool calls.
+ * Reads an answer token by token: text, thoughts and tool calls. It begins where the prompt ended, which may have opened a thought or a call.
  *
  * Markers are found by their ids, so text that only looks like one stays text, and none is ever seen in part. A call is given out as it comes, and is
  * JSON when it is whole. One that breaks off, or turns out to be none, becomes text as well, since half a call must not be run.
@@ -40,6 +40,8 @@ export class AnswerReader {
   /** Calls whose name was given out. */
   private begunCalls = 0;
   private call = new CallReader();
+  /** What the prompt has of the call that it opened: it comes with the first delta, since a call is given whole. */
+  private promptCalls: CallDelta[] = [];
   private delta: Delta = NOTHING.delta;
   private stopped = false;
 
@@ -50,23 +52,70 @@ export class AnswerReader {
   ) {
     this.detokenizer = new Detokenizer(decode);
     this.stops = new StopStrings(stopStrings);
+    this.readPrompt();
+  }
+
+  /** Whether what comes next is a thought. */
+  get thinks(): boolean {
+    return this.place === "thought";
+  }
+
+  /** Tokens with which the answer has to begin. */
+  get first(): readonly number[] {
+    const { opening } = this.format;
+    return this.thinks && opening.length > 0 ? [...this.closing, ...opening] : [...this.dueClosing(), ...opening];
   }
 
   push(id: number): Read {
-    this.delta = { text: "", thought: "", calls: [] };
-    if (!this.takeMarker(id)) this.takeToken(id);
-    const { thinkingBudget, closing } = this.format;
-    const isLongest = this.place === "thought" && this.thought.hasBegun && this.thoughtTokens >= thinkingBudget;
-    return { delta: this.delta, stopped: this.stopped, next: isLongest ? closing : [] };
+    this.beginDelta();
+    this.take(id);
+    return { delta: this.delta, stopped: this.stopped, next: this.dueClosing() };
   }
 
-  /** The rest, when no id will follow. */
-  end(): Read {
-    this.delta = { text: "", thought: "", calls: [] };
+  /** The rest, when no id will follow. `isTurn`: the model itself ended its turn, by which a call may end that has all but its last token. */
+  end(isTurn = false): Read {
+    this.beginDelta();
     this.takeText(this.detokenizer.end());
-    if (this.place === "call") this.giveUpCall();
+    if (this.place === "call") this.leaveCall(isTurn);
     if (!this.stopped) this.delta.text += this.stops.end();
     return { delta: this.delta, stopped: this.stopped, next: [] };
+  }
+
+  /** Brings the reader to where the prompt ended; what came before is no part of the answer. */
+  private readPrompt(): void {
+    for (const id of this.format.begun ?? []) {
+      if (this.place !== "call") this.forget();
+      if (!this.takeMarker(id) && this.place !== "text") this.takeToken(id);
+    }
+    if (this.place === "call") this.promptCalls = this.delta.calls;
+    else this.forget();
+    this.thought.forget();
+    this.call.raw = "";
+    this.callCount = 0;
+    this.thoughtTokens = 0;
+    this.stopped = false;
+  }
+
+  private forget(): void {
+    this.delta = { text: "", thought: "", calls: [] };
+    this.begunCalls = 0;
+  }
+
+  private beginDelta(): void {
+    this.delta = { text: "", thought: "", calls: this.promptCalls.splice(0) };
+  }
+
+  private take(id: number): void {
+    if (!this.takeMarker(id)) this.takeToken(id);
+  }
+
+  private get closing(): readonly number[] {
+    return this.thought.isAtLineStart ? [this.format.markers.thoughtEnd!] : this.format.closing;
+  }
+
+  private dueClosing(): readonly number[] {
+    const isLongest = this.thinks && this.thought.hasBegun && this.thoughtTokens >= this.format.thinkingBudget;
+    return isLongest ? this.closing : [];
   }
 
   private takeMarker(id: number): boolean {
@@ -75,10 +124,11 @@ export class AnswerReader {
     if (place === "call" && id === quote) return this.leave(() => this.giveCall(this.call.quote()));
     if (place === "call" && id === callEnd) return this.leave(() => this.endCall());
     if (place === "thought" && id === thoughtEnd) return this.leave(() => (this.place = "text"));
-    if (place === "text" && id === thoughtBegin) return this.leave(() => this.beginThought());
+    if (place === "text" && (id === thoughtEnd || id === callEnd)) return this.leave(() => undefined); // one end too many
+    if (id === thoughtBegin && (place === "text" || (place === "call" && this.call.complete))) return this.leave(() => this.beginThought());
     if (id !== callBegin) return false;
     return this.leave(() => {
-      if (place === "call") this.giveUpCall(); // it never ended; nor did a thought, which may be left so
+      if (place === "call") this.leaveCall(true); // a thought may be left without its end
       this.place = "call";
       this.call = new CallReader();
     });
@@ -101,7 +151,7 @@ export class AnswerReader {
 
   private takeText(text: string): void {
     if (this.place === "thought") this.delta.thought += this.thought.push(text);
-    else if (this.place === "call") this.giveCall(this.call.text(text));
+    else if (this.place === "call") this.takeCallText(text);
     else {
       const found = this.stops.push(text);
       this.delta.text += found.text;
@@ -109,7 +159,19 @@ export class AnswerReader {
     }
   }
 
+  private takeCallText(text: string): void {
+    this.giveCall(this.call.text(text));
+    const next = this.call.takeNext();
+    if (next === undefined) return;
+    this.endCall();
+    if (this.stopped) return;
+    this.place = "call";
+    this.call = new CallReader();
+    this.takeCallText(next);
+  }
+
   private beginThought(): void {
+    if (this.place === "call") this.leaveCall(true);
     this.place = "thought";
     this.thought = new ThoughtText();
   }
@@ -122,11 +184,18 @@ export class AnswerReader {
   }
 
   private endCall(): void {
-    const json = this.call.end();
+    const json = this.call.end(true);
     if (json === null) return this.giveUpCall();
     this.giveCall(json, true);
     this.place = "text";
     this.callCount += 1;
+    this.stopped ||= this.callCount >= (this.format.mostCalls ?? Infinity);
+  }
+
+  /** Ends a call whose last token did not come. `isOver`: the model went on to something else, so that nothing is missing. */
+  private leaveCall(isOver: boolean): void {
+    if (isOver && this.call.complete) this.endCall();
+    else this.giveUpCall();
   }
 
   private giveUpCall(): void {
@@ -140,17 +209,32 @@ class ThoughtText {
   /** Whether the label is over. */
   hasBegun = false;
   private held = "";
+  private lastGiven = "\n";
+
+  /** Whether nothing stands in its last line. */
+  get isAtLineStart(): boolean {
+    return this.hasBegun && (this.held || this.lastGiven).endsWith("\n");
+  }
+
+  /** Leaves out what is held back: it is no part of the answer. */
+  forget(): void {
+    if (!this.hasBegun) return;
+    this.lastGiven = this.held || this.lastGiven;
+    this.held = "";
+  }
 
   /** The text that is now certain. */
   push(text: string): string {
     this.held += text;
     if (!this.hasBegun) {
-      if (THOUGHT_LABEL.startsWith(this.held) && this.held !== THOUGHT_LABEL) return "";
+      const begun = this.held.trimStart();
+      if (THOUGHT_LABEL.startsWith(begun) && begun !== THOUGHT_LABEL) return "";
       this.hasBegun = true;
-      if (this.held.startsWith(THOUGHT_LABEL)) this.held = this.held.slice(THOUGHT_LABEL.length);
+      if (begun.startsWith(THOUGHT_LABEL)) this.held = begun.slice(THOUGHT_LABEL.length);
     }
     const certain = this.held.endsWith(THOUGHT_LAST) ? this.held.length - THOUGHT_LAST.length : this.held.length;
     const given = this.held.slice(0, certain);
+    this.lastGiven = given || this.lastGiven;
     this.held = this.held.slice(certain);
     return given;
   }

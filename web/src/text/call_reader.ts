@@ -1,9 +1,20 @@
-/** Reads Gemma 4's own syntax of a tool call, `call:NAME{key:<|"|>text<|"|>,n:1,list:[true,null]}`, into a name and JSON, piece by piece. */
+/**
+ * Reads Gemma's own syntax of a tool call, `call:NAME{key:<|"|>text<|"|>,n:1,list:[true,null]}`, into a name and JSON, piece by piece. FunctionGemma has other
+ * tokens for quotes.
+ *
+ * Models write it with mistakes. What can be read in one way alone is read: a colon in front of `call`, or in its place; `(…)` in place of `{…}`, around it, or
+ * around `key=value` as in Python; JSON; a comma too many; a key without a value; a call without arguments; ends that are missing before the token that ends the
+ * call; a second call before that token. All else is no call.
+ */
 
 import { CallValues } from "./call_values";
 
-const HEAD = /^\s*call:([^{]+)$/s;
+/** In front of the arguments: `call:` or at least its colon, and the name. */
+const HEAD = /^(?:[\s:]*call\s*:|\s*:)[\s:]*([^{(]+)$/s;
+const BARE_NAME = /^[^\s"',;=[\]{}()<>]+$/;
 const SIGN = /[{}[\],:]/;
+/** Between the end of a call and the name of one more. */
+const NEXT = /^[\s,;]*:?\s*call\s*:$/s;
 
 /** What is no call is one that failed: it gives nothing more, and its end says so. */
 export class CallReader {
@@ -15,7 +26,23 @@ export class CallReader {
   private head = "";
   /** What stands since the last sign outside of quotes. */
   private word = "";
-  private place: "head" | "outside" | "quotes" = "head";
+  /** The quotation mark of the string that the word is, until it has ended; some models write such in place of their own quotes. */
+  private quotation = "";
+  private isEscaped = false;
+  /** "shell": behind a `(`, where an object may begin or its first key. */
+  private place: "head" | "shell" | "outside" | "quotes" = "head";
+  /** Whether `(` and `)` stand in place of the outermost `{` and `}`. */
+  private isKeywords = false;
+  /** What has to stand behind the arguments. */
+  private owed = "";
+  /** What stands there. */
+  private tail = "";
+  private next: string | undefined;
+
+  /** Whether all that belongs to a call has been read, and nothing else. */
+  get complete(): boolean {
+    return !this.failed && this.values.complete && this.tail.trim() === this.owed;
+  }
 
   /** The call's name, once: when it is known, which is where the arguments begin. */
   takeName(): string | undefined {
@@ -24,13 +51,25 @@ export class CallReader {
     return name;
   }
 
+  /** The text of one more call, which began behind this one; undefined where there is none. */
+  takeNext(): string | undefined {
+    return this.next;
+  }
+
   /** Text of the call, which quotes may surround. Gives the JSON of the arguments that it makes certain. */
   text(text: string): string {
-    this.raw += text;
-    if (this.failed) return "";
-    if (this.place === "quotes") return JSON.stringify(text).slice(1, -1);
+    if (this.failed || this.place === "quotes") {
+      this.raw += text;
+      return this.failed ? "" : JSON.stringify(text).slice(1, -1);
+    }
     let json = "";
-    for (const character of text) json += this.character(character);
+    for (const character of text) {
+      if (this.next !== undefined) this.next += character;
+      else {
+        this.raw += character;
+        json += this.character(character);
+      }
+    }
     return json;
   }
 
@@ -41,41 +80,95 @@ export class CallReader {
       this.place = "outside";
       return this.failed ? "" : '"';
     }
-    if (this.place === "head") this.failed = true;
-    const json = this.endWord() + this.take(() => this.values.string());
+    if (this.place === "head" || this.quotation !== "") this.failed = true;
+    const json = (this.place === "shell" ? this.beginKeywords() : this.endWord()) + this.take(() => this.values.string());
     this.place = "quotes";
     return json;
   }
 
-  /** The last of the arguments; null where this was no whole call. */
-  end(): string | null {
-    this.endWord(); // after the last sign it is one too many
-    return this.failed || !this.values.complete ? null : "}";
+  /**
+   * The last of the arguments; null where this was no whole call. `marked`: the token that ends a call has come, so that all is there that the model meant, and
+   * ends of objects and lists that are missing are added.
+   */
+  end(marked = false): string | null {
+    let json = "";
+    if (marked && !this.failed && !this.values.complete && this.place !== "quotes" && this.quotation === "") {
+      if (this.place === "head" && BARE_NAME.test(this.nameInHead())) json += this.beginArguments("(");
+      if (this.place === "shell") json += this.beginKeywords();
+      json += this.endWord() + this.take(() => this.values.close());
+    }
+    const isWhole = this.complete || (marked && !this.failed && this.values.complete && this.tail.trim() === "");
+    return isWhole ? `${json}}` : null;
   }
 
   private character(character: string): string {
-    if (this.place === "head" && character !== "{") {
-      this.head += character;
+    switch (this.place) {
+      case "head":
+        if (character === "{" || character === "(") return this.beginArguments(character);
+        this.head += character;
+        return "";
+      case "shell":
+        if (/\s/.test(character)) return "";
+        if (character !== "{") return this.beginKeywords() + this.character(character);
+        this.place = "outside";
+        this.owed = ")";
+        return this.take(() => this.values.sign("{"));
+      default:
+        return this.values.complete ? this.behind(character) : this.inside(character);
+    }
+  }
+
+  private nameInHead(): string {
+    return HEAD.exec(this.head)?.[1]!.trim() ?? "";
+  }
+
+  private beginArguments(sign: "{" | "("): string {
+    this.place = sign === "{" ? "outside" : "shell";
+    const name = this.nameInHead();
+    if (name === "") this.failed = true;
+    else this.name = name;
+    return sign === "{" ? this.take(() => this.values.sign("{")) : "";
+  }
+
+  private beginKeywords(): string {
+    this.place = "outside";
+    this.isKeywords = true;
+    return this.take(() => this.values.sign("{"));
+  }
+
+  private inside(character: string): string {
+    if (this.quotation !== "") {
+      this.word += character;
+      if (this.isEscaped) this.isEscaped = false;
+      else if (character === "\\") this.isEscaped = true;
+      else if (character === this.quotation) this.quotation = "";
       return "";
     }
-    if (this.place === "head") return this.beginArguments();
-    const isSign = SIGN.test(character) && !this.isInString();
-    if (isSign) return this.endWord() + this.take(() => this.values.sign(character));
+    const sign = this.signOf(character);
+    if (sign !== undefined) return this.endWord() + this.take(() => this.values.sign(sign));
+    if (/["']/.test(character) && !/\S/.test(this.word)) this.quotation = character;
     this.word += character;
     return "";
   }
 
-  private beginArguments(): string {
-    this.place = "outside";
-    const name = HEAD.exec(this.head)?.[1]!.trim();
-    if (!name) this.failed = true;
-    else this.name = name;
-    return this.take(() => this.values.sign("{"));
+  private signOf(character: string): string | undefined {
+    if (this.isKeywords && this.values.depth === 1) {
+      if (character === "=" && this.values.expectsKey) return ":";
+      if (character === ")" && count(this.word, "(") <= count(this.word, ")")) return "}";
+    }
+    return SIGN.test(character) ? character : undefined;
   }
 
-  /** Whether the word is a string of JSON that has not ended, which some models write in place of their own quotes. */
-  private isInString(): boolean {
-    return /^\s*"(?:\\.|[^"\\])*\\?$/s.test(this.word);
+  /** A character behind the arguments. */
+  private behind(character: string): string {
+    this.tail += character;
+    const { owed } = this;
+    const rest = this.tail.trimStart();
+    if (character === ":" && rest.startsWith(owed) && NEXT.test(rest.slice(owed.length))) {
+      this.next = "call:";
+      this.tail = owed;
+    }
+    return "";
   }
 
   private endWord(): string {
@@ -90,4 +183,8 @@ export class CallReader {
     if (json === null) this.failed = true;
     return json ?? "";
   }
+}
+
+function count(text: string, character: string): number {
+  return text.split(character).length - 1;
 }

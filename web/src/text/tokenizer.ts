@@ -84,9 +84,9 @@ export class Tokenizer {
     return add_bos && bos !== null && ids[0] !== bos ? [bos, ...ids] : ids;
   }
 
-  /** Text of the ids; tokens that the file marks as special give none. */
+  /** Text of the ids; tokens that the file marks as special give none, nor do ids that it does not know: embeddings may have more rows. */
   decode(ids: readonly number[]): string {
-    const plain = ids.filter((id) => !this.silentIds.has(id));
+    const plain = ids.filter((id) => !this.silentIds.has(id) && (this.unlisted.has(id) || this.library.id_to_token(id) !== undefined));
     const at = plain.findIndex((id) => this.unlisted.has(id));
     if (at >= 0) return this.decode(plain.slice(0, at)) + this.unlisted.get(plain[at]!) + this.decode(plain.slice(at + 1));
     return plain.length === 0 ? "" : this.library.decode(plain);
