@@ -2,13 +2,14 @@
  * Jinja as transformers renders it.
  *
  * @huggingface/jinja follows JavaScript in places: it prints None as nothing and True as `true`, has no text filters for
- * what is no text, no `map` with a filter, no loops over what is undefined, and trims JavaScript's white space. So each such
+ * what is no text, no `map` with a filter, no loops over what is undefined, trims JavaScript's white space, and has its numbers. So each such
  * place of a parsed template is replaced, most by a call of a function below. Their names hold a space: no template can mean
  * them by accident.
  */
 
 import { Template } from "@huggingface/jinja";
-import { str, strip, type Value } from "./python";
+import { placeExactNumbers } from "./exact_numbers";
+import { dumps, type JsonLayout, str, strip, type Value } from "./python";
 
 const TEXT_FILTERS: Record<string, (text: string) => string> = {
   trim: strip,
@@ -28,7 +29,12 @@ const FUNCTIONS = {
   "as text": ([value]: [Value]) => str(value),
   "filter text": ([value]: [Value], filter: string) => TEXT_FILTERS[filter]!(str(value)),
   "filter all": ([list]: [Value], filter: string) => (list.value as Value[]).map((value) => TEXT_FILTERS[filter]!(str(value))),
+  "all as text": ([{ value }]: [Value]) => (typeof value === "string" ? [...value] : Array.isArray(value) ? (value as Value[]).map(str) : []),
+  "as JSON": ([value]: [Value], layout: unknown) => dumps(value, layout instanceof Map ? layoutOf(layout as Map<string, Value>) : {}),
 };
+
+/** Called first, with the messages of the template and a number of each kind, since only the library makes such. */
+const PLACE_NUMBERS = "place numbers";
 
 /** A node of the library's syntax tree. */
 interface Node {
@@ -45,7 +51,22 @@ const NO_VALUES = new Set(["Set", "If", "For", "Macro", "CallStatement", "Filter
 export function compileTemplate(source: string): (variables: Record<string, unknown>) => string {
   const template = new Template(source.replaceAll(/\r\n?/g, "\n"));
   rewrite(template.parsed);
-  return (variables) => template.render({ ...variables, ...FUNCTIONS });
+  const place = parseExpression("f([messages, 0, 0.5])");
+  child(place, "callee")["value"] = PLACE_NUMBERS;
+  (template.parsed.body as unknown[]).unshift(place);
+  return (variables) => {
+    const placeNumbers = ([messages, whole, real]: [Value, Value, Value]): string => {
+      placeExactNumbers(variables["messages"], messages, whole, real);
+      return "";
+    };
+    return template.render({ ...variables, ...FUNCTIONS, [PLACE_NUMBERS]: placeNumbers });
+  };
+}
+
+/** The keywords of the filter. */
+function layoutOf(keywords: ReadonlyMap<string, Value>): JsonLayout {
+  const plain = ({ value }: Value): unknown => (Array.isArray(value) ? (value as Value[]).map((item) => item.value) : (value ?? null));
+  return Object.fromEntries([...keywords].map(([name, value]) => [name, plain(value)]));
 }
 
 /** Rewrites all that is below `value`; returns what takes its place. */
@@ -92,12 +113,20 @@ function replacement(node: Node): Node {
 
 function replaceFilter(node: Node): Node {
   const filter = child(node, "filter");
-  if (filter.type === "Identifier") {
-    return isTextFilter(filter["value"]) ? call("filter text", child(node, "operand"), filter["value"]) : node;
+  const operand = child(node, "operand");
+  const name = filter.type === "Identifier" ? filter["value"] : child(filter, "callee")["value"];
+  const args = (filter["args"] ?? []) as Node[];
+  if (name === "tojson") {
+    const dump = call("as JSON", operand);
+    (dump["args"] as Node[]).splice(1, 1, ...args);
+    return dump;
   }
-  const [name] = filter["args"] as Node[];
-  const isMap = child(filter, "callee")["value"] === "map" && name?.type === "StringLiteral" && isTextFilter(name["value"]);
-  return isMap ? call("filter all", child(node, "operand"), name["value"] as string) : node;
+  // With two arguments it joins an attribute.
+  if (name === "join" && args.length < 2) return Object.assign(node, { operand: call("all as text", operand) });
+  if (filter.type === "Identifier") return isTextFilter(name) ? call("filter text", operand, name) : node;
+  const [inner] = args;
+  const isMap = name === "map" && inner?.type === "StringLiteral" && isTextFilter(inner["value"]);
+  return isMap ? call("filter all", operand, inner["value"] as string) : node;
 }
 
 function child(node: Node, field: string): Node {

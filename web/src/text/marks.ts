@@ -14,6 +14,7 @@
  */
 
 import { GemletError } from "../errors";
+import { ExactNumber } from "./exact_numbers";
 import type { Json } from "./messages";
 import { strip, stripEnd } from "./python";
 import type { Tokenizer } from "./tokenizer";
@@ -36,7 +37,7 @@ export class Marks {
   /** The value with marks in all of its strings, keys too. */
   add(value: Json): Json {
     if (typeof value === "string") return this.addToText(value);
-    if (typeof value !== "object" || value === null) return value;
+    if (typeof value !== "object" || value === null || value instanceof ExactNumber) return value;
     if (Array.isArray(value)) return value.map((item) => this.add(item));
     return Object.fromEntries(Object.entries(value).map(([key, item]) => [this.addToText(key), this.add(item)]));
   }

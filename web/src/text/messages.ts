@@ -1,5 +1,7 @@
 /** A conversation as callers send it, in OpenAI's shape, and as chat templates take it. */
 
+import { parseExactly } from "./exact_numbers";
+
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 
 export interface TextPart {
@@ -82,7 +84,7 @@ export function templateMessages(messages: readonly ChatMessage[]): Json {
     const { refusal, annotations, ...shown } = message as AssistantMessage;
     const { tool_calls } = shown;
     if (tool_calls === undefined) return shown as unknown as Json;
-    const calls = tool_calls.map((call) => ({ ...call, function: { ...call.function, arguments: JSON.parse(call.function.arguments) as Json } }));
+    const calls = tool_calls.map((call) => ({ ...call, function: { ...call.function, arguments: parseExactly(call.function.arguments) } }));
     return { ...shown, tool_calls: calls } as unknown as Json;
   });
 }

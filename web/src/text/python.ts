@@ -4,6 +4,8 @@
 export interface Value {
   type: string;
   value: unknown;
+  /** Of a whole number that JavaScript's cannot hold. */
+  digits?: string;
 }
 
 // Python's white space: unlike JavaScript's, it has four separators and NEL, and not the byte order mark.
@@ -25,10 +27,44 @@ export function str(value: Value): string {
   return value.type === "StringValue" ? (value.value as string) : repr(value);
 }
 
-function repr({ type, value }: Value): string {
+/** How `json.dumps` sets out what it writes. */
+export interface JsonLayout {
+  indent?: number | null;
+  separators?: readonly [string, string] | null;
+  sort_keys?: boolean;
+  ensure_ascii?: boolean;
+}
+
+/** `json.dumps(value)`. Throws Error where JSON has no such value. */
+export function dumps(value: Value, layout: JsonLayout = {}, depth = 1): string {
+  const { indent = null, sort_keys = false, ensure_ascii = false } = layout;
+  const [comma, colon] = layout.separators ?? [indent === null ? ", " : ",", ": "];
+  const quoted = (text: string): string => {
+    const json = JSON.stringify(text);
+    return ensure_ascii ? json.replace(/[^\0-\x7f]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`) : json;
+  };
+  const lines = (begin: string, items: string[], end: string): string => {
+    if (indent === null || items.length === 0) return begin + items.join(comma) + end;
+    const line = (level: number): string => `\n${" ".repeat(indent * level)}`;
+    return begin + line(depth) + items.join(comma + line(depth)) + line(depth - 1) + end;
+  };
+  const { type, value: inner } = value;
+  if (type === "NullValue" || type === "UndefinedValue") return "null";
+  if (typeof inner === "boolean") return String(inner);
+  if (typeof inner === "number") return reprNumber(value).replace("inf", "Infinity").replace("nan", "NaN");
+  if (typeof inner === "string") return quoted(inner);
+  if (Array.isArray(inner)) return lines("[", inner.map((item: Value) => dumps(item, layout, depth + 1)), "]");
+  if (!(inner instanceof Map)) throw new Error(`${type} is no JSON`);
+  const entries = [...(inner as Map<string, Value>)];
+  if (sort_keys) entries.sort(([a], [b]) => (a < b ? -1 : 1));
+  return lines("{", entries.map(([key, item]) => quoted(key) + colon + dumps(item, layout, depth + 1)), "}");
+}
+
+function repr(whole: Value): string {
+  const { type, value } = whole;
   if (type === "NullValue") return "None";
   if (typeof value === "boolean") return value ? "True" : "False";
-  if (typeof value === "number") return type === "FloatValue" ? reprFloat(value) : BigInt(value).toString();
+  if (typeof value === "number") return reprNumber(whole);
   if (typeof value === "string") return reprText(value);
   if (Array.isArray(value)) return `[${value.map(repr).join(", ")}]`;
   if (!(value instanceof Map)) return String(value);
@@ -36,9 +72,17 @@ function repr({ type, value }: Value): string {
   return `{${pairs.join(", ")}}`;
 }
 
+function reprNumber({ type, value, digits }: Value): string {
+  if (type === "FloatValue") return reprFloat(value as number);
+  return BigInt(digits ?? (value as number)).toString(); // -0 is 0 there
+}
+
 function reprFloat(value: number): string {
-  if (Number.isInteger(value)) return value.toFixed(1);
-  return Math.abs(value) < 1e-4 ? value.toExponential().replace(/e-(\d)$/, "e-0$1") : String(value);
+  if (!Number.isFinite(value)) return String(value).replace("Infinity", "inf").replace("NaN", "nan");
+  if (value === 0) return Object.is(value, -0) ? "-0.0" : "0.0";
+  const size = Math.abs(value);
+  if (size < 1e-4 || size >= 1e16) return value.toExponential().replace(/e([+-])(\d)$/, "e$10$2");
+  return Number.isInteger(value) ? value.toFixed(1) : String(value);
 }
 
 function reprText(text: string): string {
