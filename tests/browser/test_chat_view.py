@@ -128,6 +128,7 @@ def test_html_and_links_that_a_model_writes_do_nothing_and_ask_no_host(page):
     answer(page).get_by_text("Thought", exact=True).click()
     expect(answer(page).get_by_text("styled").first).to_be_visible()
     shown = answer(page)
+    expect(shown.get_by_text("<script>globalThis.harm = 1</script>").first).to_be_visible()  # as it was written
     for refused in ("script", "img", "iframe", "button:not(.small)", ":not(.bar) > gemlet-copy", "[onclick]", "[onerror]", "[style]", "[background]", "[href^='javascript']"):
         expect(shown.locator(refused)).to_have_count(0)
     link = shown.get_by_role("link", name="three").first
@@ -136,6 +137,30 @@ def test_html_and_links_that_a_model_writes_do_nothing_and_ask_no_host(page):
     page.wait_for_timeout(200)
     assert page.evaluate("globalThis.harm") is None
     assert asked == []
+
+
+def test_what_markdown_does_not_make_takes_nothing_of_the_page_and_what_nests_deep_is_shown(page):
+    text = 'one <slot name="actions"></slot> <style>* { display: none }</style> <p id="x" class="user" data-a="b">two</p>'
+    say(page, {"content": text})
+    ask(page, "HTML?")
+    done(page)
+    shown = answer(page).locator(".markdown")
+    expect(shown.locator("slot, style, [id], [data-a], .user")).to_have_count(0)
+    expect(shown).to_have_text(text)
+    expect(page.get_by_role("button", name="Copy answer")).to_be_visible()
+    for text, tag in (("> " * 3000 + "deep", "blockquote"), ("- " * 3000 + "deep", "ul"), ("![a](https://evil.example/a.png)", "a[href^=https]")):
+        open_conversation(page, {"role": "user", "content": "?"}, {"role": "assistant", "content": text})
+        expect(shown.locator(tag).first).to_be_visible()
+        expect(shown).to_contain_text("deep" if "deep" in text else "a")
+
+
+def test_tasks_keep_their_state_and_each_block_has_the_direction_of_its_text(page):
+    open_conversation(page, {"role": "user", "content": "שלום"}, {"role": "assistant", "content": "- [x] done\n- [ ] to do\n\nשלום עולם\n\nhello"})
+    boxes = answer(page).get_by_role("checkbox")
+    assert boxes.evaluate_all("(boxes) => boxes.map(({ checked, disabled }) => [checked, disabled])") == [[True, True], [False, True]]
+    directions = answer(page).locator("p").evaluate_all("(blocks) => blocks.map((block) => getComputedStyle(block).direction)")
+    assert directions == ["rtl", "ltr"]
+    assert page.get_by_label("Your message").evaluate("(message) => getComputedStyle(message).direction") == "rtl"
 
 
 def test_code_has_its_language_and_buttons_copy_it_or_the_whole_answer(page):

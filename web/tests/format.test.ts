@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { formatBytes, formatCount, formatKey, formatSpeed } from "../src/page/format";
+import { formatBytes, formatCount, formatKey, formatSpeed, webAddress } from "../src/page/format";
 
 describe("numbers for people", () => {
   test.each([[0, "0 B"], [999, "999 B"], [1500, "1.5 KB"], [285_411_840, "285 MB"], [12_300_000_000, "12.3 GB"]])(
@@ -18,3 +18,11 @@ describe("numbers for people", () => {
     expect(formatSpeed(24, 12.34, 12_345)).toBe("24 tokens · 12.3 tokens/s · first token after 12.3 s");
   });
 });
+
+test.each([
+  ["https://ai.google.dev/gemma/terms", "https://ai.google.dev/gemma/terms"],
+  ["HTTP://x.test", "http://x.test/"],
+  ...["javascript:alert(1)", " JavaScript:alert(1)", "java\tscript:alert(1)", "\u0001javascript:alert(1)", "data:text/html,x", "vbscript:x", "blob:https://x.test/1", "file:///etc", "//x.test", "terms", ""].map(
+    (text): [string, undefined] => [text, undefined],
+  ),
+])("a link to %j goes to %s", (text, address) => expect(webAddress(text)).toBe(address));

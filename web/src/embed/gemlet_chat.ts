@@ -6,6 +6,7 @@ import type { Engine, LoadOptions } from "../engine/engine";
 import "../page/chat_view";
 import "../page/completion_view";
 import { StatusEvent } from "../page/events";
+import { renderLicenseName } from "../page/license_name";
 import "../page/load_progress";
 import { ModelLoad } from "../page/model_load";
 import type { SamplingValues } from "../page/sampling_settings";
@@ -108,8 +109,7 @@ export class GemletChat extends LitElement {
   }
 
   private renderLicense({ info: { title, license } }: Engine) {
-    const name = license.url ? html`<a href=${license.url} target="_blank" rel="noopener">${license.name}</a>` : license.name;
-    return html`<span>${title} · weights: ${name}</span>`;
+    return html`<span>${title} · weights: ${renderLicenseName(license)}</span>`;
   }
 
   private async reload(): Promise<void> {

@@ -36,3 +36,10 @@ export function formatSpeed(tokens: number, tokensPerSecond: number, firstTokenM
   parts.push(`first token after ${(firstTokenMs / 1000).toFixed(firstTokenMs < 10_000 ? 2 : 1)} s`);
   return parts.join(" · ");
 }
+
+/** The address where a browser may go by a link that a model's maker has written; undefined where it is none of the web, such as `javascript:`. */
+export function webAddress(text: string): string | undefined {
+  if (!URL.canParse(text)) return undefined;
+  const { protocol, href } = new URL(text);
+  return protocol === "https:" || protocol === "http:" ? href : undefined;
+}

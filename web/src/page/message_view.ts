@@ -6,6 +6,7 @@ import type { AssistantMessage, ChatMessage, ToolCall, ToolMessage } from "../en
 import { textOf } from "./answer_message";
 import { addCodeBars } from "./code_bars";
 import { renderCode, renderMarkdown } from "./markdown";
+import { MarkdownBlocks } from "./markdown_blocks";
 import { prettyJson } from "./pretty_json";
 import { controls, markdownStyles } from "./styles";
 
@@ -33,6 +34,7 @@ export class MessageView extends LitElement {
         border-radius: var(--radius) var(--radius) 4px var(--radius);
         background: var(--accent-soft);
         white-space: pre-wrap;
+        unicode-bidi: plaintext;
       }
       details {
         margin-bottom: 0.6em;
@@ -46,8 +48,8 @@ export class MessageView extends LitElement {
       }
       .thought {
         margin-top: 0.4em;
-        padding-left: 1em;
-        border-left: 3px solid var(--line);
+        padding-inline-start: 1em;
+        border-inline-start: 3px solid var(--line);
         font-size: 0.94rem;
       }
       .call {
@@ -93,6 +95,8 @@ export class MessageView extends LitElement {
   @property({ type: Boolean }) running = false;
   /** Its actions are shown without being pointed at. */
   @property({ type: Boolean, reflect: true }) newest = false;
+  private readonly thoughtBlocks = new MarkdownBlocks();
+  private readonly textBlocks = new MarkdownBlocks();
 
   override updated(): void {
     addCodeBars(this.renderRoot);
@@ -101,7 +105,7 @@ export class MessageView extends LitElement {
   override render() {
     const { message, label, running } = this;
     return html`
-      <article aria-label=${label} aria-busy=${running} class=${message.role}>${this.renderParts(message)}</article>
+      <article dir="auto" aria-label=${label} aria-busy=${running} class=${message.role}>${this.renderParts(message)}</article>
       <div class="actions"><slot name="actions"></slot></div>
     `;
   }
@@ -110,7 +114,7 @@ export class MessageView extends LitElement {
     if (message.role === "user") return textOf(message.content);
     if (message.role === "assistant") return this.renderAnswer(message);
     if (message.role === "tool") return renderToolAnswer(message);
-    return html`<details><summary>Instructions</summary><div class="thought markdown">${renderMarkdown(textOf(message.content))}</div></details>`;
+    return html`<details><summary>Instructions</summary><div class="thought markdown">${renderMarkdown(textOf(message.content), this.textBlocks)}</div></details>`;
   }
 
   private renderAnswer({ content, reasoning_content: thought, tool_calls: calls = [] }: AssistantMessage) {
@@ -124,20 +128,20 @@ export class MessageView extends LitElement {
         ? html`
             <details ?open=${thinks}>
               <summary>${thinks ? "Thinking…" : "Thought"}</summary>
-              <div class="thought markdown">${renderMarkdown(thought)}</div>
+              <div class="thought markdown">${renderMarkdown(thought, this.thoughtBlocks)}</div>
             </details>
           `
         : nothing}
-      <div class="markdown ${running && text === "" && !thought ? "caret" : ""}">${renderText(text, running)}</div>
+      <div class="markdown ${running && text === "" && !thought ? "caret" : ""}">${this.renderText(text)}</div>
       ${calls.map((call) => renderCall(call, own(call)))} ${others.map(renderToolAnswer)}
     `;
   }
-}
 
-/** An answer that is JSON is shown as that; whether it is turns out at its end, and until then its first character tells. */
-function renderText(text: string, running: boolean) {
-  const json = running && /^\s*\{/.test(text) ? text : prettyJson(text);
-  return json === undefined ? renderMarkdown(text) : renderCode(json, "json");
+  /** An answer that is JSON is shown as that; whether it is turns out at its end, and until then its first character tells. */
+  private renderText(text: string) {
+    const json = this.running && /^\s*\{/.test(text) ? text : prettyJson(text);
+    return json === undefined ? renderMarkdown(text, this.textBlocks) : renderCode(json, "json");
+  }
 }
 
 function renderCall({ function: { name, arguments: values } }: ToolCall, answers: ToolMessage[]) {

@@ -4,6 +4,7 @@ import { css, html, LitElement, nothing } from "lit";
 import { customElement, property } from "lit/decorators.js";
 import type { EngineInfo } from "../engine/core";
 import { BACKENDS, formatBytes, formatCount, formatKey } from "./format";
+import { renderLicenseName } from "./license_name";
 import "./stored_models";
 import { controls } from "./styles";
 
@@ -106,11 +107,10 @@ export class ModelCard extends LitElement {
 
   private renderLicense() {
     const { name, license } = this.info;
-    const known = license.url ? html`<a href=${license.url} target="_blank" rel="noopener">${license.name}</a>` : license.name;
     return html`
       <p class="license">
-        Licence of the weights: ${known}
-        ${license.file ? html` · <a href="models/${name}/${license.file}" target="_blank">read it</a>` : nothing}
+        Licence of the weights: ${renderLicenseName(license)}
+        ${license.file ? html` · <a href=${`models/${encodeURIComponent(name)}/${encodeURIComponent(license.file)}`} target="_blank" rel="noopener">read it</a>` : nothing}
       </p>
     `;
   }

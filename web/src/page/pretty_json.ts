@@ -2,6 +2,8 @@
 
 const TOKEN = /"(?:\\.|[^"\\])*"|[{}[\],:]|[^\s{}[\],:"]+/g;
 const INDENT = "  ";
+/** Deeper lines stand no further in: white space would grow with the square of the depth. */
+const MOST_INDENTS = 32;
 
 /** Undefined where the text is not an object or an array, whole and alone. */
 export function prettyJson(text: string): string | undefined {
@@ -14,7 +16,7 @@ export function prettyJson(text: string): string | undefined {
     if (closes) depth -= 1;
     const opened = before === "{" || before === "[";
     if (before === ":") out += " ";
-    else if (before === "," || opened !== closes) out += `\n${INDENT.repeat(depth)}`;
+    else if (before === "," || opened !== closes) out += `\n${INDENT.repeat(Math.min(depth, MOST_INDENTS))}`;
     out += token;
     if (token === "{" || token === "[") depth += 1;
     before = token;

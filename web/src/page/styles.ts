@@ -129,7 +129,16 @@ export const markdownStyles = css`
   }
   .markdown ul,
   .markdown ol {
-    padding-left: 1.5em;
+    padding-inline-start: 1.5em;
+  }
+  .markdown li:has(> input, > p > input) {
+    list-style: none;
+  }
+  .markdown li input {
+    margin: 0 0.5em 0 -1.3em;
+  }
+  .markdown li:dir(rtl) input {
+    margin: 0 -1.3em 0 0.5em;
   }
   .markdown :is(h1, h2, h3, h4) {
     margin: 1em 0 0.4em;
@@ -147,6 +156,8 @@ export const markdownStyles = css`
     background: var(--sunk);
     border-radius: 10px;
     overflow: hidden;
+    direction: ltr;
+    text-align: left;
   }
   .markdown pre code {
     display: block;
@@ -177,8 +188,8 @@ export const markdownStyles = css`
   }
   .markdown blockquote {
     margin: 0.6em 0;
-    padding-left: 1em;
-    border-left: 3px solid var(--line);
+    padding-inline-start: 1em;
+    border-inline-start: 3px solid var(--line);
     color: var(--muted);
   }
 `;
