@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from tvm.relax.frontend import nn
 
+from .rope import Rope
+
 
 @dataclass(frozen=True)
 class Cache:
@@ -15,14 +17,6 @@ class Cache:
     kv_heads: int
     head_size: int
     window: int | None
-
-
-@dataclass(frozen=True)
-class Rope:
-    """Rotary embedding: base `theta`; the first `fraction` of the frequencies turn, the others stay."""
-
-    theta: float
-    fraction: float = 1.0
 
 
 def _like(shape, name: str) -> nn.Tensor:
@@ -41,7 +35,7 @@ def unit_rms_norm(x: nn.Tensor, eps: float) -> nn.Tensor:
 
 def rope(x: nn.Tensor, state: nn.Tensor, rotation: Rope) -> nn.Tensor:
     """Rotates [M, H, D] by the tokens' positions; the pairs are (i, i + D / 2)."""
-    return nn.op.extern("gemlet.rope", [x, state, float(rotation.theta), float(rotation.fraction)], _like(x.shape, "rotated"))
+    return nn.op.extern("gemlet.rope", [x, state, rotation.text], _like(x.shape, "rotated"))
 
 
 def kv_append(cache: nn.Tensor, k: nn.Tensor, v: nn.Tensor, state: nn.Tensor) -> nn.Tensor:

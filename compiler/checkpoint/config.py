@@ -7,6 +7,10 @@ keys, the layer kinds by a period, and the head size of global layers by a key i
 from pathlib import Path
 from typing import Any
 
+from compiler.checkpoint.config_layers import per_layer_config
+from compiler.checkpoint.config_rope import gemma3_rope, gemma4_rope
+from compiler.checkpoint.config_types import LAYERS, check_types
+from compiler.checkpoint.fields import Fields
 from compiler.errors import GemletError
 
 SHARED_DEFAULTS = {
@@ -64,69 +68,58 @@ DEFAULT_PERIOD = 6  # every sixth layer is global
 def text_config(raw: dict[str, Any], path: Path) -> dict[str, Any]:
     """The text model's configuration from the object in config.json; `path` is for messages.
 
-    Raises GemletError for a model type that is not known.
+    Raises GemletError, naming the field, for a model type that is not known, and for a value of a wrong type or size.
     """
-    model_type = TEXT_MODEL_TYPE.get(raw.get("model_type"))
-    if model_type is None:
-        raise GemletError(
-            f"{path}: unknown model_type {raw.get('model_type')!r}; expected one of {', '.join(TEXT_MODEL_TYPE)}."
-        )
-    stated = dict(raw)
-    if "text_config" in raw:
-        if not isinstance(raw["text_config"], dict):
-            raise GemletError(f"{path}: text_config: expected an object, found {raw['text_config']!r}.")
-        # A multimodal file may state these two beside its text_config only.
-        outer = {key: raw[key] for key in ("tie_word_embeddings", "eos_token_id") if raw.get(key) is not None}
-        stated = outer | raw["text_config"]
-    config = DEFAULTS[model_type] | stated | {"model_type": model_type}
-    periods = [config.pop(key, None) for key in ("sliding_window_pattern", "_sliding_window_pattern")]
+    model_type, stated = _text_part(Fields(raw, f"{path}: "))
+    fields = Fields(DEFAULTS[model_type] | stated.values | {"model_type": model_type}, stated.where)
+    check_types(fields)
+    config = fields.values
+    periods = [_period(fields, key) for key in ("sliding_window_pattern", "_sliding_window_pattern")]
     if config.get("layer_types") is None:
         config["layer_types"] = layer_types(config["num_hidden_layers"], periods[0] or periods[1] or DEFAULT_PERIOD)
     if len(config["layer_types"]) != config["num_hidden_layers"]:
         raise GemletError(
-            f"{path}: layer_types: expected num_hidden_layers = {config['num_hidden_layers']} entries, "
+            f"{fields.where}layer_types: expected num_hidden_layers = {config['num_hidden_layers']} entries, "
             f"found {len(config['layer_types'])}."
         )
-    if model_type == "gemma3_text":
-        config["rope_parameters"] = _gemma3_rope(config)
+    if model_type == "gemma4_text":
+        # The reference does so too, whatever the file says.
+        config["layer_types"] = [*config["layer_types"][:-1], "full_attention"]
+        config["per_layer_config"] = per_layer_config(fields)
+        config["rope_parameters"] = gemma4_rope(fields)
     else:
-        _complete_gemma4(config)
+        config["rope_parameters"] = gemma3_rope(fields)
     return config
+
+
+def _text_part(outer: Fields) -> tuple[str, Fields]:
+    """The text model's type, and what the file states of it."""
+    stated = outer.values.get("model_type")
+    model_type = TEXT_MODEL_TYPE.get(stated) if isinstance(stated, str) else None
+    if model_type is None:
+        raise GemletError(
+            f"{outer.where}unknown model_type {stated!r}; expected one of {', '.join(TEXT_MODEL_TYPE)}."
+        )
+    if outer.is_null("text_config"):
+        return model_type, Fields({key: value for key, value in outer.values.items() if key != "text_config"}, outer.where)
+    inner = outer.object("text_config")
+    own = inner.values.get("model_type", model_type)
+    if own not in (model_type, stated):
+        raise inner.error("model_type", model_type)
+    # Of a multimodal model the outer value says whether the head is tied; its default is true, whatever text_config says.
+    beside = {"tie_word_embeddings": True}
+    beside |= {key: outer.values[key] for key in ("tie_word_embeddings", "eos_token_id") if not outer.is_null(key)}
+    if "eos_token_id" in inner.values:
+        beside.pop("eos_token_id", None)
+    return model_type, Fields(inner.values | beside, inner.where)
+
+
+def _period(fields: Fields, key: str) -> int | None:
+    """Removes the field; how many layers make up a period, if it says."""
+    stated = Fields({key: fields.values.pop(key, None)}, fields.where)
+    return None if stated.is_null(key) else stated.whole(key, 1, LAYERS)
 
 
 def layer_types(layers: int, period: int) -> list[str]:
     """Kinds of layers where every `period`-th is global."""
     return ["full_attention" if (layer + 1) % period == 0 else "sliding_attention" for layer in range(layers)]
-
-
-def _gemma3_rope(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """RoPE by layer kind; removes the older keys that stated it."""
-    scaling = config.pop("rope_scaling", None) or {}
-    if "type" in scaling:  # the key's name before transformers 4.45
-        scaling = {"rope_type": scaling["type"]} | {key: scaling[key] for key in scaling if key != "type"}
-    older = {
-        "full_attention": {"rope_theta": config.pop("rope_theta", 1_000_000.0)} | scaling,
-        "sliding_attention": {"rope_theta": config.pop("rope_local_base_freq", 10_000.0)},
-    }
-    stated = config.get("rope_parameters") or {}
-    return {kind: {"rope_type": "default"} | older[kind] | (stated.get(kind) or {}) for kind in older}
-
-
-def _complete_gemma4(config: dict[str, Any]) -> None:
-    """Fills in the RoPE defaults and turns the two keys about global layers into `per_layer_config`."""
-    kinds = config["layer_types"] = list(config["layer_types"])
-    kinds[-1] = "full_attention"  # the reference does so too, whatever the file says
-    config["rope_parameters"] = config.get("rope_parameters") or {
-        "full_attention": {"rope_type": "proportional", "partial_rotary_factor": 0.25, "rope_theta": 1_000_000.0},
-        "sliding_attention": {"rope_type": "default", "rope_theta": 10_000.0},
-    }
-    head_dim = config.pop("global_head_dim", 512)
-    heads = config.pop("num_global_key_value_heads", None)
-    overrides = {"head_dim": head_dim}
-    if heads is not None and config["attention_k_eq_v"]:
-        overrides["num_key_value_heads"] = heads
-    stated = config.get("per_layer_config")
-    if stated is None:
-        stated = {layer: dict(overrides) for layer, kind in enumerate(kinds) if kind == "full_attention"}
-    width = len(str(len(kinds) - 1))  # keys of one width sort as numbers do
-    config["per_layer_config"] = {f"{int(layer):0{width}}": values for layer, values in stated.items()}

@@ -2,7 +2,7 @@
 
 WGSL promises sin and cos only to 2^-11, and only within one turn. So cos and sin of `position * frequency` are put
 together from the position's two digits, position = 64 a + b, by the addition theorem; both tables are computed on
-the host in float64 from the same float32 frequencies as the reference. Rows 0 ... 63 hold b, row 64 + a holds 64 a; a
+the host in float64 from the same float32 frequencies as the reference (model_defs/rope.py). Rows 0 ... 63 hold b, row 64 + a holds 64 a; a
 row holds, for each four angles, a vector of cosines and one of sines.
 """
 import numpy as np
@@ -11,21 +11,16 @@ from tvm.script import tirx as T
 DIGIT = 64
 
 
-def rope_frequencies(head_size: int, theta: float, rotary_fraction: float) -> np.ndarray:
-    """float32[head_size / 2]: radians a position. Proportional RoPE rotates the first `rotary_fraction` of them; the
-    others are 0 and leave their pair unturned (the exponent's denominator stays head_size)."""
-    angles = int(rotary_fraction * head_size // 2)
-    exponents = np.arange(0, 2 * angles, 2, dtype=np.float32) / np.float32(head_size)
-    frequencies = np.zeros(head_size // 2, np.float32)
-    frequencies[:angles] = np.float32(1) / np.float32(theta) ** exponents
-    return frequencies
+def rope_table(frequencies: np.ndarray, context: int, scale: float = 1.0) -> np.ndarray:
+    """float32[(64 + ceil(context / 64)), head_size / 8, 2, 4] as the module's docstring describes.
 
-
-def rope_table(frequencies: np.ndarray, context: int) -> np.ndarray:
-    """float32[(64 + ceil(context / 64)), head_size / 8, 2, 4] as the module's docstring describes."""
+    frequencies: radians a position, float32[head_size / 2]. scale: factor of cosines and sines; the rows of b have it.
+    """
     positions = np.concatenate([np.arange(DIGIT), DIGIT * np.arange(-(-context // DIGIT))]).astype(np.float64)
     angles = (positions[:, None] * frequencies.astype(np.float64)).reshape(len(positions), -1, 1, 4)
-    return np.concatenate([np.cos(angles), np.sin(angles)], axis=2).astype(np.float32)
+    table = np.concatenate([np.cos(angles), np.sin(angles)], axis=2)
+    table[:DIGIT] *= scale
+    return table.astype(np.float32)
 
 
 def rotate(head_size: int):

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from compiler.kernels.rope import rope_frequencies
 from compiler.kernels.twins import attention, gelu, rms_norm, rope
 from compiler.known_answer.copies import COPIES
 from compiler.known_answer.products import Products
 from model_defs import gemma3, gemma4
-from model_defs.operators import Rope
+from model_defs.rope import Rope
 
 SLIDING = "sliding_attention"
 
@@ -113,10 +112,10 @@ class TextModel:
 
     def attend(self, number: int, x: np.ndarray) -> np.ndarray:
         name, plan = f"layers.{number}.self_attn", self.plans[number]
-        frequencies = rope_frequencies(plan.head_size, plan.rotation.theta, plan.rotation.fraction)
+        frequencies = plan.rotation.frequencies(plan.head_size)
 
         def turned(y: np.ndarray) -> np.ndarray:
-            return np.stack([rope(copy, 0, frequencies) for copy in y])
+            return plan.rotation.scale * np.stack([rope(copy, 0, frequencies) for copy in y])
 
         if plan.source == number:
             k = self.heads(self.products.linear(x, f"{name}.k_proj"), plan.kv_heads)

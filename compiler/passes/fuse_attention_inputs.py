@@ -26,7 +26,7 @@ def fuse_attention_inputs(module: tvm.IRModule) -> tvm.IRModule:
         if found is None:
             return None
         raw, weight, eps, rope = found
-        shared = dict(cache=op["cache"], state=op["state"], eps=eps, theta=rope["theta"], fraction=rope["fraction"])
+        shared = dict(cache=op["cache"], state=op["state"], eps=eps, rotation=rope["rotation"])
         if op.name == "attend":
             return make("norm_rope_attend", op.type, q=raw, q_norm_weight=weight, window=op["window"], scale=op["scale"],
                         blocks=op["blocks"], **shared)

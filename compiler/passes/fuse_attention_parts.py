@@ -15,7 +15,7 @@ def fuse_attention_parts(module: tvm.IRModule) -> tvm.IRModule:
         append = parse(definition(op["cache"]))
         if append is None or append.name != "norm_rope_kv_append" or int(append["k"].ty.shape[0]) != 1:
             return None
-        same_rotation = all(append[key] == op[key] for key in ("theta", "fraction"))
+        same_rotation = append["rotation"] == op["rotation"]
         normed = [each["eps"] for each in (append, op) if each["eps"]]
         return append if same_rotation and len(set(normed)) <= 1 else None
 
@@ -29,8 +29,8 @@ def fuse_attention_parts(module: tvm.IRModule) -> tvm.IRModule:
         parts = splits_for(int(cache.ty.shape[1]))
         types = [relax.TensorType([parts, op.type.shape[1]], "float32"), cache.ty]
         fused = make("attend_parts", types, q=op["q"], cache=cache, state=op["state"], q_norm_weight=op["q_norm_weight"], **own,
-                     window=op["window"], scale=op["scale"], eps=op["eps"] or (append["eps"] if append else 0.0), theta=op["theta"],
-                     fraction=op["fraction"], v_norm=append["v_norm"] if append else 0)
+                     window=op["window"], scale=op["scale"], eps=op["eps"] or (append["eps"] if append else 0.0), rotation=op["rotation"],
+                     v_norm=append["v_norm"] if append else 0)
         return Fused(fused, (op["cache"],))
 
     return rewrite_calls(module, attention)

@@ -20,7 +20,7 @@ class Schema:
 SCHEMAS = {
     "embed": Schema(("tokens", "weight"), ("scale",)),
     "unit_rms_norm": Schema(("x",), ("eps",)),
-    "rope": Schema(("x", "state"), ("theta", "fraction")),
+    "rope": Schema(("x", "state"), ("rotation",)),
     "kv_append": Schema(("cache", "k", "v", "state")),
     "attend": Schema(("q", "cache", "state"), ("window", "scale", "blocks")),
     "route": Schema(("scores", "per_expert_scale"), ("chosen",)),
@@ -36,14 +36,14 @@ SCHEMAS = {
     # * y = (residual + rms_norm(input_scale x) weight) * output_scale; output_scale a tensor or, where absent, `factor`.
     "norm": Schema(("x", "weight", "residual", "output_scale"), ("eps", "input_scale", "factor")),
     # * kv_append with K normed and rotated and V normed (v_norm 1) on the way; an absent k_norm_weight: no norm of K.
-    "norm_rope_kv_append": Schema(("cache", "k", "v", "state", "k_norm_weight"), ("eps", "theta", "fraction", "v_norm")),
+    "norm_rope_kv_append": Schema(("cache", "k", "v", "state", "k_norm_weight"), ("eps", "rotation", "v_norm")),
     # * attend for one token, with Q normed and rotated on the way, in parts that the next product adds up. Where k is there, it and v are the
     # token's own, and join the cache here, as in norm_rope_kv_append. Results: the parts [splits, H * D], and the cache.
-    "attend_parts": Schema(("q", "cache", "state", "q_norm_weight", "k", "v", "k_norm_weight"), ("window", "scale", "eps", "theta", "fraction", "v_norm")),
+    "attend_parts": Schema(("q", "cache", "state", "q_norm_weight", "k", "v", "k_norm_weight"), ("window", "scale", "eps", "rotation", "v_norm")),
     # * experts_gated for one token, with the norm of x and the choice of the experts on the way. Results: the gated rows, and the routing.
     "routed_experts_gated": Schema(("x", "weight", "scores", "per_expert_scale", "norm_weight"), ("eps", "chosen")),
     # * attend with Q normed and rotated on the way.
-    "norm_rope_attend": Schema(("q", "cache", "state", "q_norm_weight"), ("window", "scale", "blocks", "eps", "theta", "fraction")),
+    "norm_rope_attend": Schema(("q", "cache", "state", "q_norm_weight"), ("window", "scale", "blocks", "eps", "rotation")),
 }
 
 

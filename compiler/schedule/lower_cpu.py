@@ -119,14 +119,14 @@ class CpuOperators:
         norm = op["k_norm_weight"]
         kernel = kv_append_kernel(k.rows, plan.kv_heads, plan.head_size, k.stride, k.offset, v.offset, plan.slots, plan.ring, op["eps"],
                                   norm is not None, bool(op["v_norm"]))
-        table = step.context.rope_table(plan.head_size, op["theta"], op["fraction"])
+        table = step.context.rope_table(plan.head_size, op["rotation"])
         step.launch(kernel, k.buffer, *([] if norm is None else [step.values[norm]]), table, "state", *plan.buffer_names)
         return plan
 
     def attend(self, step: StepLowering, op, variable) -> View:
         plan, q, out = step.values[op["cache"]], step.view(op["q"]), step.new_value(variable, op.type)
         norm, heads = op["q_norm_weight"], q.shape[1]
-        table = step.context.rope_table(plan.head_size, op["theta"], op["fraction"])
+        table = step.context.rope_table(plan.head_size, op["rotation"])
         queries = f"{out.buffer}.queries"
         step.context.sizes[queries] = 4 * q.rows * q.width
         rotate = rotate_queries_kernel(q.rows, heads, plan.head_size, q.stride, q.offset, op["scale"], op["eps"], norm is not None)

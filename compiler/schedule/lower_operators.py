@@ -120,7 +120,7 @@ def lower_kv_append(step: StepLowering, op, variable):
     norm = op["k_norm_weight"]
     kernel = kv_append_kernel(k.rows, plan.kv_heads, plan.head_size, k.stride, k.offset, v.offset, plan.slots, plan.ring,
                               op["eps"], norm is not None, bool(op["v_norm"]))
-    table = step.context.rope_table(plan.head_size, op["theta"], op["fraction"])
+    table = step.context.rope_table(plan.head_size, op["rotation"])
     step.launch(kernel, k.buffer, *([] if norm is None else [step.values[norm]]), table, "state", *plan.buffer_names)
     return plan
 
@@ -129,7 +129,7 @@ def lower_attend(step: StepLowering, op, variable) -> View:
     plan, q = step.values[op["cache"]], step.view(op["q"])
     out = step.new_value(variable, op.type)
     norm, heads, window, blocks = op["q_norm_weight"], q.shape[1], op["window"] or None, bool(op["blocks"])
-    table = step.context.rope_table(plan.head_size, op["theta"], op["fraction"])
+    table = step.context.rope_table(plan.head_size, op["rotation"])
     queries = f"{out.buffer}.queries"
     step.context.sizes[queries] = 4 * q.rows * q.width
     rotate = rotate_queries_kernel(q.rows, heads, plan.head_size, q.stride, q.offset, op["scale"], op["eps"], norm is not None)
@@ -153,7 +153,7 @@ def lower_attend_parts(step: StepLowering, op, variable) -> tuple[View, CachePla
     gains = [step.values[op[key]] for key in ("q_norm_weight", "k_norm_weight") if op[key] is not None]
     kernel = attention_vector(q.shape[1], plan.kv_heads, plan.head_size, width, q.offset, plan.slots, plan.ring, op["window"] or None, op["scale"],
                               op["eps"], op["q_norm_weight"] is not None, own)
-    table = step.context.rope_table(plan.head_size, op["theta"], op["fraction"])
+    table = step.context.rope_table(plan.head_size, op["rotation"])
     step.launch(kernel, q.buffer, *step.context.vectors(gains[0] if gains else "", gains), table, "state", *plan.buffer_names, parts.buffer,
                 f"{parts.buffer}.stats")
     return parts, plan

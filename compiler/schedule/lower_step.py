@@ -4,10 +4,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from tvm import relax
 
+from model_defs.rope import Rope
+
 from ..errors import GemletError
 from ..kernels.needs import KernelLimit
 from ..kernels.rounding import Rounding
-from ..kernels.rope import rope_frequencies, rope_table
+from ..kernels.rope import rope_table
 from ..passes.operators import parse
 from ..passes.rewrite import is_op
 from ..weights import STEPS
@@ -70,11 +72,12 @@ class Context:
             name = f"{owner}.vectors.{count}"
         return [name]
 
-    def rope_table(self, head_size: int, theta: float, fraction: float) -> str:
+    def rope_table(self, head_size: int, rotation: str) -> str:
         """Name of the table's buffer; made on first use."""
-        name = f"rope.d{head_size}.theta{theta:g}.fraction{fraction:g}"
+        rope = Rope.from_text(rotation)
+        name = f"rope.d{head_size}.{rope.name}"
         if name not in self.constants:
-            self.constants[name] = rope_table(rope_frequencies(head_size, theta, fraction), self.context)
+            self.constants[name] = rope_table(rope.frequencies(head_size), self.context, rope.scale)
         return name
 
     def part(self, table: str, rows: int) -> str:

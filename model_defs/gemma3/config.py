@@ -2,7 +2,7 @@
 from dataclasses import dataclass
 
 from ..config import expect, layer_types, multiple_of, require
-from ..operators import Rope
+from ..rope import Rope, rope_by_kind
 
 
 @dataclass(frozen=True)
@@ -32,18 +32,13 @@ class Config:
         expect(config, "attention_bias", False)
         expect(config, "attn_logit_softcapping", None)
         expect(config, "use_bidirectional_attention", False, None)
-        rope = {}
-        for kind, parameters in require(config, "rope_parameters").items():
-            theta, factor = parameters["rope_theta"], parameters.get("factor", 1.0)
-            expect({f"rope_parameters.{kind}.rope_type": parameters["rope_type"]}, f"rope_parameters.{kind}.rope_type", "default")
-            expect({"factor": factor}, "factor", 1.0)
-            rope[kind] = Rope(theta)
+        kinds, trained = layer_types(config), require(config, "max_position_embeddings")
         return Config(
             vocab_size=require(config, "vocab_size"), hidden_size=multiple_of("hidden_size", require(config, "hidden_size"), 4),
             intermediate_size=multiple_of("intermediate_size", require(config, "intermediate_size"), 4),
             num_hidden_layers=require(config, "num_hidden_layers"), num_attention_heads=require(config, "num_attention_heads"),
             num_key_value_heads=require(config, "num_key_value_heads"), head_dim=multiple_of("head_dim", require(config, "head_dim"), 8),
-            sliding_window=require(config, "sliding_window"), layer_types=layer_types(config), rope=rope,
+            sliding_window=require(config, "sliding_window"), layer_types=kinds, rope=rope_by_kind(require(config, "rope_parameters"), kinds, trained),
             attention_scale=require(config, "query_pre_attn_scalar") ** -0.5, rms_norm_eps=require(config, "rms_norm_eps"),
             final_logit_softcapping=config.get("final_logit_softcapping"), tie_word_embeddings=config.get("tie_word_embeddings", True),
-            max_position_embeddings=require(config, "max_position_embeddings"))
+            max_position_embeddings=trained)

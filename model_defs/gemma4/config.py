@@ -2,7 +2,7 @@
 from dataclasses import dataclass
 
 from ..config import ConfigError, expect, layer_types, multiple_of, require
-from ..operators import Rope
+from ..rope import Rope, rope_by_kind
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,7 @@ class Config:
         expect(config, "attention_bias", False)
         expect(config, "use_bidirectional_attention", None, "vision")
         kinds = layer_types(config)
-        rope = {kind: Rope(values["rope_theta"], values.get("partial_rotary_factor", 1.0))
-                for kind, values in require(config, "rope_parameters").items()}
+        trained = require(config, "max_position_embeddings")
         first_shared = len(kinds) - (config.get("num_kv_shared_layers") or 0)
         return Config(
             vocab_size=require(config, "vocab_size"),
@@ -77,25 +76,17 @@ class Config:
             num_attention_heads=require(config, "num_attention_heads"), sliding_window=require(config, "sliding_window"),
             layers=tuple(layer_config(config, kinds, i, first_shared) for i in range(len(kinds))),
             first_shared_layer=first_shared, experts=ExpertsConfig.from_dict(config),
-            images_see_both_ways=config.get("use_bidirectional_attention") == "vision", rope=rope, rms_norm_eps=require(config, "rms_norm_eps"),
+            images_see_both_ways=config.get("use_bidirectional_attention") == "vision",
+            rope=rope_by_kind(require(config, "rope_parameters"), kinds, trained), rms_norm_eps=require(config, "rms_norm_eps"),
             final_logit_softcapping=config.get("final_logit_softcapping"), tie_word_embeddings=config.get("tie_word_embeddings", True),
-            max_position_embeddings=require(config, "max_position_embeddings"))
+            max_position_embeddings=trained)
 
 
 def layer_config(config: dict, kinds: tuple[str, ...], layer: int, first_shared: int) -> LayerConfig:
-    """One layer's numbers. Global layers differ either by `per_layer_config` or by the older `global_head_dim` and
-    `num_global_key_value_heads`; the latter counts only where K = V, as in the reference."""
+    """One layer's numbers; `per_layer_config` says what differs from those of the whole model."""
     kind, shared = kinds[layer], layer >= first_shared
     is_global, k_is_v = kind == "full_attention", bool(config.get("attention_k_eq_v"))
-    overrides = {int(index): values for index, values in (config.get("per_layer_config") or {}).items()}
-    if overrides:
-        own = overrides.get(layer, {})
-    elif is_global:
-        own = {"head_dim": config.get("global_head_dim") or 512}
-        if k_is_v and config.get("num_global_key_value_heads"):
-            own["num_key_value_heads"] = config["num_global_key_value_heads"]
-    else:
-        own = {}
+    own = next((values for index, values in config.get("per_layer_config", {}).items() if int(index) == layer), {})
     sources = [i for i in range(min(layer + 1, first_shared)) if kinds[i] == kind]
     if not sources:
         raise ConfigError(f"config: layer {layer} shares the KV of the last {kind} layer before layer {first_shared}, and there is none")

@@ -6,7 +6,8 @@ from compiler.cpu_kernels.attention import KEYS, attention_kernel, scatter_step
 from compiler.cpu_kernels.cpu_kernel import RELAXED, SIMD128
 from compiler.cpu_kernels.rotate_queries import rotate_queries_kernel
 from compiler.kernels import twins
-from compiler.kernels.rope import rope_frequencies, rope_table
+from compiler.kernels.rope import rope_table
+from model_defs.rope import Rope
 from tests.fixtures import tolerances
 from tests.fixtures.kernel_inputs import SENTINEL, assert_within, normal, sentinels, state_words
 from tests.fixtures.native_wasm import run_cpu_kernel
@@ -59,7 +60,7 @@ def check(tokens: int, heads: int, kv_heads: int, size: int, position: int = 0, 
     x = np.full((tokens, q_offset + width + 4), np.nan, np.float32)
     q = normal(rng, length, heads, size)
     x[:length, q_offset : q_offset + width] = q.reshape(length, width)
-    gain, frequencies = 1 + normal(rng, size) / 4, rope_frequencies(size, THETA, 1.0)
+    gain, frequencies = 1 + normal(rng, size) / 4, Rope("proportional", THETA, fraction=1.0).frequencies(size)
     kernel = rotate_queries_kernel(tokens, heads, size, x.shape[1], q_offset, scale, EPS, q_norm)
     assert (kernel.items, kernel.per_token) == (heads, True)
     arrays = {"X": x, "G": gain, "TABLE": rope_table(frequencies, end + tokens), "STATE_WORDS": state_words(position, length),

@@ -5,7 +5,8 @@ import pytest
 from compiler.cpu_kernels.cpu_kernel import RELAXED, SIMD128
 from compiler.cpu_kernels.kv_append import kv_append_kernel
 from compiler.kernels import twins
-from compiler.kernels.rope import rope_frequencies, rope_table
+from compiler.kernels.rope import rope_table
+from model_defs.rope import Rope
 from tests.fixtures import tolerances
 from tests.fixtures.kernel_inputs import assert_within, normal, sentinels, state_words
 from tests.fixtures.native_wasm import run_cpu_kernel
@@ -38,7 +39,7 @@ def check(tokens: int, heads: int, size: int, position: int, slots: int, length:
     x[:length, k_offset : k_offset + width] = k[:length].reshape(length, width)
     v = k if k_is_v else v
     gain = 1 + normal(rng, size) / 4
-    frequencies = rope_frequencies(size, THETA, fraction)
+    frequencies = Rope("proportional", THETA, fraction=fraction).frequencies(size)
     kernel = kv_append_kernel(tokens, heads, size, x.shape[1], k_offset, v_offset, slots, ring, EPS, k_norm, v_norm)
     assert kernel.items % heads == 0 and kernel.per_token
     empty = sentinels(slots, heads, size)

@@ -6,8 +6,9 @@ import pytest
 
 from compiler.kernels import twins
 from compiler.kernels.attention_matrix import KEYS, ROWS, attention_matrix
-from compiler.kernels.rope import rope_frequencies, rope_table
+from compiler.kernels.rope import rope_table
 from compiler.kernels.rotate_queries import rotate_queries_kernel
+from model_defs.rope import Rope
 from tests.fixtures import tolerances
 from tests.fixtures.kernel_inputs import SENTINEL, assert_within, normal, pack_keys, sentinels, state_words
 
@@ -60,7 +61,7 @@ def check(gpu, tokens: int, heads: int, kv_heads: int, size: int, position: int 
     x = np.full((tokens, q_offset + width + 4), np.nan, np.float32)
     q = normal(rng, length, heads, size)
     x[:length, q_offset : q_offset + width] = q.reshape(length, width)
-    gain, frequencies = 1 + normal(rng, size) / 4, rope_frequencies(size, THETA, 1.0)
+    gain, frequencies = 1 + normal(rng, size) / 4, Rope("proportional", THETA, fraction=1.0).frequencies(size)
     state = state_words(position, length)
     kernel = rotate_queries_kernel(tokens, heads, size, x.shape[1], q_offset, scale, EPS, q_norm)
     queries = gpu.run(kernel, x, *([gain] if q_norm else []), rope_table(frequencies, end + tokens), state, sentinels(tokens * width + 4))[-1]

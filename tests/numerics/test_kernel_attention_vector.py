@@ -7,7 +7,8 @@ import pytest
 from compiler.kernels import twins
 from compiler.kernels.attention_block import BLOCK
 from compiler.kernels.attention_vector import SLOTS_A_SPLIT, OwnKeyValue, attention_vector, splits_for
-from compiler.kernels.rope import rope_frequencies, rope_table
+from compiler.kernels.rope import rope_table
+from model_defs.rope import Rope
 from tests.fixtures import tolerances
 from tests.fixtures.kernel_inputs import SENTINEL, assert_within, normal, pack_keys, pack_vectors, sentinels, state_words, unpack_keys
 
@@ -50,7 +51,7 @@ def check(gpu, heads: int, kv_heads: int, size: int, position: int, length: int 
     rng = np.random.default_rng(size * 100 + heads)
     last = position + length - 1
     keys, values, q = normal(rng, last + 1, kv_heads, size) * np.float32(spread), normal(rng, last + 1, kv_heads, size), normal(rng, 1, heads, size)
-    gain, k_gain, frequencies = 1 + normal(rng, size) / 4, 1 + normal(rng, size) / 4, rope_frequencies(size, THETA, 1.0)
+    gain, k_gain, frequencies = 1 + normal(rng, size) / 4, 1 + normal(rng, size) / 4, Rope("proportional", THETA, fraction=1.0).frequencies(size)
     held_keys, held_values = (np.full((slots, kv_heads, size), np.nan, np.float32) for _ in range(2))
     for at in range(max(0, last + 1 - (window or last + 1)), last if own else last + 1):
         held_keys[at % (ring or slots)], held_values[at % (ring or slots)] = keys[at], values[at]

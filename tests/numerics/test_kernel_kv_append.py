@@ -6,7 +6,8 @@ import pytest
 
 from compiler.kernels import twins
 from compiler.kernels.kv_append import kv_append_kernel
-from compiler.kernels.rope import rope_frequencies, rope_table
+from compiler.kernels.rope import rope_table
+from model_defs.rope import Rope
 from tests.fixtures import tolerances
 from tests.fixtures.kernel_inputs import assert_within, normal, pack_keys, sentinels, state_words, unpack_keys
 
@@ -30,7 +31,7 @@ def check(gpu, tokens: int, heads: int, size: int, position: int, slots: int, le
     x[:length, k_offset : k_offset + width] = k[:length].reshape(length, width)
     v = k if k_is_v else v
     gain = 1 + normal(rng, size) / 4
-    frequencies = rope_frequencies(size, THETA, fraction)
+    frequencies = Rope("proportional", THETA, fraction=fraction).frequencies(size)
     kernel = kv_append_kernel(tokens, heads, size, x.shape[1], k_offset, v_offset, slots, ring, EPS, k_norm, v_norm)
     table = rope_table(frequencies, context or position + tokens)
     arrays = [x, *([gain] if k_norm else []), table, state_words(position, length), sentinels(slots * width), sentinels(slots, heads, size)]

@@ -6,7 +6,8 @@ import pytest
 from transformers import Gemma4TextConfig
 from transformers.models.gemma4.modeling_gemma4 import Gemma4TextRotaryEmbedding
 
-from compiler.kernels.rope import DIGIT, rope_frequencies, rope_table
+from compiler.kernels.rope import DIGIT, rope_table
+from model_defs.rope import Rope
 from tests.fixtures import tolerances
 
 CONTEXT = 131072
@@ -15,7 +16,7 @@ SIZES = [(256, 1e4, 1.0), (512, 1e6, 0.25), (8, 1e4, 1.0)]
 
 @pytest.mark.parametrize(("head_size", "theta", "fraction"), SIZES)
 def test_frequencies_are_powers_of_theta_and_the_rest_stand_still(head_size, theta, fraction):
-    frequencies = rope_frequencies(head_size, theta, fraction)
+    frequencies = Rope("proportional", theta, fraction=fraction).frequencies(head_size)
     turning = int(head_size // 2 * fraction)
     exponents = 2 * np.arange(turning) / head_size
     expected = theta**-exponents
@@ -31,12 +32,12 @@ def test_frequencies_are_those_of_the_reference():
     for kind, (head_size, theta, fraction) in {"sliding_attention": SIZES[0], "full_attention": SIZES[1]}.items():
         expected = getattr(reference, f"{kind}_inv_freq").numpy()
         # Two libraries' powers in float32, each good to 1 ULP at most.
-        np.testing.assert_array_max_ulp(rope_frequencies(head_size, theta, fraction), expected, 2)
+        np.testing.assert_array_max_ulp(Rope("proportional", theta, fraction=fraction).frequencies(head_size), expected, 2)
 
 
 @pytest.mark.parametrize(("head_size", "theta", "fraction"), SIZES)
 def test_digits_put_together_give_the_angle_of_every_position(head_size, theta, fraction):
-    frequencies = rope_frequencies(head_size, theta, fraction)
+    frequencies = Rope("proportional", theta, fraction=fraction).frequencies(head_size)
     table = rope_table(frequencies, CONTEXT)
     assert table.shape == (DIGIT + CONTEXT // DIGIT, head_size // 8, 2, 4)
     cosines, sines = (table[:, :, part].reshape(len(table), -1) for part in (0, 1))
@@ -52,4 +53,4 @@ def test_digits_put_together_give_the_angle_of_every_position(head_size, theta, 
 
 @pytest.mark.parametrize(("context", "rows"), [(1, 65), (64, 65), (65, 66), (8192, 192)])
 def test_table_reaches_to_the_last_position_of_the_context(context, rows):
-    assert len(rope_table(rope_frequencies(8, 1e4, 1.0), context)) == rows
+    assert len(rope_table(Rope("proportional", 1e4, fraction=1.0).frequencies(8), context)) == rows
