@@ -77,7 +77,10 @@ def special_token_ids(tokenizer_json: bytes, generation: Mapping[str, Any]) -> S
 
 def ids_without_text(tokenizer_json: bytes, vocabulary: int) -> tuple[tuple[int, int], ...]:
     """(first, end) of the ids below `vocabulary` that the tokenizer has no token for, in order, none beside another."""
-    known = set(Tokenizer.from_buffer(tokenizer_json).get_vocab(with_added_tokens=True).values())
+    document = json.loads(tokenizer_json)
+    # By the file: the library in Rust gives added tokens behind a gap other ids, which the page does not.
+    pieces = document["model"]["vocab"]
+    known = set(pieces.values() if isinstance(pieces, dict) else range(len(pieces))) | {token["id"] for token in document["added_tokens"]}
     ranges: list[tuple[int, int]] = []
     for token in sorted(set(range(vocabulary)) - known):
         if ranges and ranges[-1][1] == token:

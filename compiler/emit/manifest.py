@@ -2,10 +2,11 @@
 from ..checkpoint import Checkpoint
 from ..checkpoint.tokenizer import SpecialTokenIds
 from ..errors import GemletError
-from ..kernels.kernel import MAX_SHARED_BYTES, MAX_THREADS, Kernel
+from ..kernels.kernel import Kernel
 from ..pipeline import Lowered
 from ..schedule.program import Buffer, Program
 from ..state import STATE
+from .limits import largest, shared_bytes
 from .webgpu import Shader
 
 SCHEMA = 1
@@ -82,7 +83,8 @@ def kernel_entry(kernel: Kernel, program: Program, shaders: dict[str, Shader]) -
 
 
 def shader_entry(kernel: Kernel, shader: Shader) -> dict:
-    return {"name": kernel.name, "file": f"webgpu/{kernel.shader}.wgsl", "entry": shader.entry, "workgroup": list(shader.workgroup)}
+    return {"name": kernel.name, "file": f"webgpu/{kernel.shader}.wgsl", "entry": shader.entry, "workgroup": list(shader.workgroup),
+            "shared_bytes": shared_bytes(shader.wgsl)}
 
 
 def launch_entry(launch, kernel_index: dict[str, int], index: dict[str, int], shader: Shader) -> dict:
@@ -93,15 +95,11 @@ def launch_entry(launch, kernel_index: dict[str, int], index: dict[str, int], sh
 
 
 def limits(program: Program, shaders: dict[str, Shader]) -> dict[str, int]:
-    """WebGPU limits that the Program needs of a device."""
-    largest = max(buffer.bytes for buffer in program.in_one_binding)
-    return {
-        "maxStorageBufferBindingSize": largest,
-        "maxBufferSize": largest,
-        "maxStorageBuffersPerShaderStage": max(len(shader.bindings) for shader in shaders.values()),
-        "maxComputeWorkgroupStorageSize": MAX_SHARED_BYTES,
-        "maxComputeInvocationsPerWorkgroup": MAX_THREADS,
-    }
+    """WebGPU limits that the Program needs of a device, without its variants: a device takes those that it can run."""
+    bytes = max(buffer.bytes for buffer in program.in_one_binding)
+    grid = max(extent for launches in program.steps.values() for launch in launches for extent in launch.kernel.grid)
+    return {"maxStorageBufferBindingSize": bytes, "maxBufferSize": bytes, "maxBindGroups": 1, "maxComputeWorkgroupsPerDimension": grid,
+            **largest(shaders[kernel.name].needs for kernel in program.kernels)}
 
 
 def formats(lowered: Lowered) -> dict[str, dict[str, int]]:

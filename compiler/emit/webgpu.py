@@ -15,9 +15,10 @@ from tvm import s_tir, tirx
 from ..errors import GemletError
 from ..kernels.kernel import FEATURES, MAX_SHARED_BYTES, MAX_THREADS, Kernel, Parameter
 from .kernel_cache import kept
+from .limits import check_grid, check_needs, shader_needs
 
-MAX_GRID = 65535
-TARGET = {"kind": "webgpu", "max_num_threads": MAX_THREADS, "max_shared_memory_per_block": MAX_SHARED_BYTES}
+# TVM is told of more workgroup memory than there is, since limits.py refuses what is too much by the kernel's name.
+TARGET = {"kind": "webgpu", "max_num_threads": MAX_THREADS, "max_shared_memory_per_block": 64 * MAX_SHARED_BYTES}
 HOST = {"kind": "llvm", "mtriple": "wasm32-unknown-unknown-wasm", "vector-width": 128}
 
 PIPELINE = "gemlet_webgpu"
@@ -62,15 +63,19 @@ class Shader:
     bindings: list[str]
     written: set[str]
 
+    @property
+    def needs(self) -> dict[str, int]:
+        """The limits that a device must offer, by their WebGPU names."""
+        return shader_needs(len(self.bindings), self.workgroup, self.wgsl)
+
 
 def emit_kernel(kernel: Kernel) -> Shader:
     """Compiles one kernel to WGSL; kernels of one shader, in all models compiled in one process, share the work.
 
     Raises GemletError where the text binds other buffers, or writes others, than the kernel declares, or where the
-    grid or the workgroup is beyond WebGPU's default limits.
+    grid or the text is beyond WebGPU's default limits.
     """
-    if not all(0 < extent <= MAX_GRID for extent in kernel.grid):
-        raise GemletError(f"kernel {kernel.name}: grid {kernel.grid}, but WebGPU launches 1 to {MAX_GRID} workgroups a dimension")
+    check_grid(kernel.name, kernel.grid)
     bindings = tuple(Parameter(parameter.name, parameter.written) for parameter in kernel.parameters)
     return compiled(Kernel(kernel.shader, kernel.function, (1, 1), bindings, requires=kernel.requires))
 
@@ -88,8 +93,7 @@ def compile_kernel(kernel: Kernel) -> Shader:
         raise GemletError(f"kernel {kernel.name}: the WGSL binds {bindings} and writes {sorted(written)}, "
                           f"but the kernel declares {declared} (name: written)")
     workgroup = tuple(int(extent) for extent in WORKGROUP.search(wgsl).groups())
-    if workgroup[0] * workgroup[1] * workgroup[2] > MAX_THREADS:
-        raise GemletError(f"kernel {kernel.name}: {workgroup} threads a workgroup, WebGPU's default limit is {MAX_THREADS}")
+    check_needs(kernel.name, shader_needs(len(bindings), workgroup, wgsl))
     # TVM writes that of float16 itself.
     wgsl = "".join(FEATURES[feature] + "\n" for feature in kernel.requires if FEATURES[feature] not in wgsl) + wgsl
     return Shader(wgsl, kernel.name + "_kernel", workgroup, bindings, written)

@@ -14,6 +14,9 @@ Object.defineProperty(GPUAdapterInfo.prototype, "isFallbackAdapter", { get: () =
 const { requestDevice } = GPUAdapter.prototype;
 let device;
 GPUAdapter.prototype.requestDevice = async function (descriptor) { return (device = await requestDevice.call(this, descriptor)); };
+const { createBuffer } = GPUDevice.prototype;
+const made = {};
+GPUDevice.prototype.createBuffer = function (descriptor) { return (made[descriptor.label] = createBuffer.call(this, descriptor)); };
 const { submit } = GPUQueue.prototype;
 let count = -Infinity; // what is submitted while loading does not count
 addEventListener("message", ({ data: { method } }) => { if (["generate", "logits"].includes(method)) count = 0; });
@@ -23,6 +26,8 @@ GPUQueue.prototype.submit = function (commands) {
 };
 """
 DESTROY = "device.destroy();"
+# Each submit from then on is dropped, and reads zeros.
+DROP = "made.peaks.destroy();"
 REFUSE = "device.createBuffer({ size: 16, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.STORAGE });"
 LOAD = """async (options) => {
     const { Engine } = await import("./gemlet.js");
@@ -50,7 +55,8 @@ def tokens_of(answer: dict) -> list[int]:
     return answer["choices"][0]["token_ids"]
 
 
-@pytest.mark.parametrize(("happens", "words"), [(DESTROY, "the GPU was lost"), (REFUSE, "the GPU refused a command")], ids=["lost", "failing"])
+@pytest.mark.parametrize(("happens", "words"), [(DESTROY, "the GPU was lost"), (REFUSE, "the GPU refused a command"), (DROP, "the GPU refused a command")],
+                         ids=["lost", "failing", "dropping"])
 @pytest.mark.parametrize("sampling", [{"temperature": 0}, {"temperature": 1.5, "seed": 7}], ids=str)
 def test_an_answer_goes_on_with_the_same_tokens(wasm_engine, happens, words, sampling):
     assert load(wasm_engine, happens, 15, tuning="off", activations="float")["name"] == "webgpu"
@@ -72,6 +78,27 @@ def test_the_next_request_is_answered_where_the_gpu_was_lost_between_two(wasm_en
     logits = wasm_engine.logits(PROMPT)  # one submit for the prompt; the second is that of the logits
     assert wasm_engine.page.evaluate("engine.info.backend.name") == "wasm"
     assert len(logits) > 0 and logits == wasm_engine.logits(PROMPT)
+
+
+@pytest.mark.parametrize("submit", [2, 3])
+def test_the_first_run_of_a_step_is_no_answer_where_the_gpu_drops_it(wasm_engine, submit):
+    load(wasm_engine, DROP, submit, backend="webgpu", tuning="off")
+    failure = wasm_engine.failure("engine.completions.create({ prompt: [2, 3], max_tokens: 40, ignore_eos: true })")
+    assert failure["code"] == "gpu-error" and "the GPU refused the step " in failure["message"]
+
+
+def test_a_shader_that_binds_more_than_the_device_offers_ends_the_load_on_webgpu(wasm_engine):
+    def bind_more(route):
+        text = route.fetch().text()
+        more = "".join(f"@group(0) @binding({20 + i}) var<storage, read> more{i} : array<f32>;\n" for i in range(12))
+        first = text.index("{", text.index("@compute")) + 1
+        start = text.index("@group")
+        body = text[:first] + "".join(f" _ = &more{i};" for i in range(12)) + text[first:]
+        route.fulfill(body=body[:start] + more + body[start:], content_type="text/wgsl")
+
+    wasm_engine.page.context.route("**/webgpu/sample_*.wgsl", bind_more)
+    info = load(wasm_engine, "", 10**6, tuning="off")
+    assert info["name"] == "wasm" and "WebGPU failed: the kernel sample_" in info["reason"] and "does not compile on this GPU" in info["reason"]
 
 
 def test_progress_is_told_while_webassembly_loads(wasm_engine):

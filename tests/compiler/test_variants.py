@@ -4,6 +4,7 @@ from dataclasses import replace
 import pytest
 
 from compiler.emit.manifest import kernel_entry
+from compiler.emit.limits import shared_bytes
 from compiler.emit.webgpu import emit_kernel, emit_with_variants
 from compiler.errors import GemletError
 from compiler.kernels.kernel import FEATURES, PACKED, SOFTWARE, SUBGROUPS, Kernel
@@ -64,7 +65,7 @@ def test_the_manifest_lists_variants_with_their_grids(kernel):
     shaders = {each.name: emit_kernel(each) for each in (kernel, *kernel.variants)}
     first, *rest = kernel_entry(kernel, program(kernel), shaders)["variants"]
     assert first == {"name": "packed", "file": "webgpu/packed.wgsl", "entry": "packed_kernel", "workgroup": list(shaders[kernel.name].workgroup),
-                     "grid": [7, 3, 1], "requires": [PACKED], "exact": False}
+                     "shared_bytes": shared_bytes(shaders["packed"].wgsl), "grid": [7, 3, 1], "requires": [PACKED], "exact": False}
     assert [(entry["grid"], entry["requires"], entry["exact"]) for entry in rest] == [([*variant.grid, 1], [], True) for variant in kernel.variants[1:]]
 
 

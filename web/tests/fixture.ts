@@ -130,7 +130,7 @@ export async function makeArtifact(text: string, { chat = true, name = "recital"
     ],
     tables: [],
     kernels: Object.keys(KERNELS).map((kernel) => ({
-      name: kernel, file: `webgpu/${kernel}.wgsl`, entry: `${kernel}_kernel`, workgroup: [kernel === "sample" ? 1 : 64, 1, 1],
+      name: kernel, file: `webgpu/${kernel}.wgsl`, entry: `${kernel}_kernel`, workgroup: [kernel === "sample" ? 1 : 64, 1, 1], shared_bytes: 0,
     })),
     steps: {
       ...Object.fromEntries(PREFILL.map((size) => [`prefill_${size}`, [launch(0, Math.ceil(size / 64), state, cache)]])),

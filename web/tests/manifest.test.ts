@@ -15,7 +15,7 @@ function changed(change: (manifest: Manifest) => void): unknown {
   return copy;
 }
 
-const VARIANT: VariantSpec = { name: "wide", file: "webgpu/wide.wgsl", entry: "wide", workgroup: [64, 1, 1], grid: [1, 1, 1], requires: [], exact: true };
+const VARIANT: VariantSpec = { name: "wide", file: "webgpu/wide.wgsl", entry: "wide", workgroup: [64, 1, 1], shared_bytes: 0, grid: [1, 1, 1], requires: [], exact: true };
 
 /** The manifest with the steps that adjust logits. */
 function withSteps(each: Manifest): Manifest {
@@ -62,6 +62,7 @@ describe("checkManifest", () => {
     ["a piece past its shard", (each) => (each.weights[0]!.pieces[0]![1] = 4), /weight "script": a piece ends at byte \d+ of a shard/],
     ["a piece past its buffer", (each) => (each.weights[0]!.pieces[1]![3] = 400), /weight "script": a piece ends at byte \d+ of a buffer/],
     ["a state that is too small", (each) => (each.buffers[0]!.bytes = 100), /state holds 100 bytes, but chunks of 64 tokens need/],
+    ["a variant without its workgroup memory", (each) => (each.kernels[0]!.variants = [{ ...VARIANT, shared_bytes: undefined as never }]), /variant 0: expected workgroup and shared_bytes/],
     ["ids without text that are no ranges", (each) => (each.tokenizer.without_text = [3 as never]), /without_text: expected a list of \[first, end\]/],
     ["ids without text out of order", (each) => (each.tokenizer.without_text = [[5, 7], [6, 8]]), /without_text: \[6, 8\] must lie behind 7/],
     ["ids without text behind the vocabulary", (each) => (each.tokenizer.without_text = [[5, 2 ** 20]]), /without_text: \[5, 1048576\].*the vocabulary's size/],

@@ -7,7 +7,7 @@ import { Program } from "../src/webgpu/program";
 
 const pipeline = (label: string) => ({ label, getBindGroupLayout: () => `layout of ${label}` }) as unknown as GPUComputePipeline;
 const launch = (kernel: number, buffer: number): Launch => ({ kernel, grid: [kernel + 1, 1, 1], buffers: [buffer] });
-const WIDE: VariantSpec = { name: "wide", file: "", entry: "", workgroup: [64, 1, 1], grid: [9, 2, 1], requires: [], exact: true };
+const WIDE: VariantSpec = { name: "wide", file: "", entry: "", workgroup: [64, 1, 1], shared_bytes: 0, grid: [9, 2, 1], requires: [], exact: true };
 const STEPS = { decode: [launch(0, 0), launch(1, 1), launch(0, 2), launch(0, 3)], tail: [launch(0, 4)] };
 
 type Group = { layout: string; entries: { resource: { buffer: string } }[] };

@@ -3,21 +3,22 @@ import type { KernelSpec, Manifest, VariantSpec } from "../src/artifact/manifest
 import type { ActivationsRequest } from "../src/backend/backend";
 import { BUDGET_MS, type Contest, MOST_CONTESTS, planContests, tune } from "../src/webgpu/tuner";
 import { type Choice, kernelsInfo, requiredByVariants, unmeasured, usableVariants } from "../src/webgpu/variants";
+import { DEFAULT_LIMITS } from "./fake_gpu";
 
 const variant = (name: string, requires: string[] = [], exact = true): VariantSpec => ({
-  name, requires, exact, file: `${name}.wgsl`, entry: name, workgroup: [64, 1, 1], grid: [2, 1, 1],
+  name, requires, exact, file: `${name}.wgsl`, entry: name, workgroup: [64, 1, 1], shared_bytes: 0, grid: [2, 1, 1],
 });
-const kernel = (name: string, ...variants: VariantSpec[]): KernelSpec => ({ name, file: `${name}.wgsl`, entry: name, workgroup: [32, 1, 1], variants });
+const kernel = (name: string, ...variants: VariantSpec[]): KernelSpec => ({ name, file: `${name}.wgsl`, entry: name, workgroup: [32, 1, 1], shared_bytes: 0, variants });
 
 const PACKED = "packed_4x8_integer_dot_product";
 const [packed, half] = [variant("packed", [PACKED], false), variant("half", ["shader-f16"], false)];
 const [quads, wide] = [variant("quads", ["subgroups"]), variant("wide")];
 const product = kernel("product", packed, half, quads, wide);
-const plain: KernelSpec = { name: "plain", file: "plain.wgsl", entry: "plain", workgroup: [1, 1, 1] };
+const plain: KernelSpec = { name: "plain", file: "plain.wgsl", entry: "plain", workgroup: [1, 1, 1], shared_bytes: 0 };
 
 describe("variants", () => {
   const usable = (offered: string[], activations: ActivationsRequest = "int8") =>
-    usableVariants(product, new Set(offered), activations).map(({ name }) => name);
+    usableVariants(product, new Set(offered), DEFAULT_LIMITS, activations).map(({ name }) => name);
 
   test("run where the device offers what they require, and where rounding is allowed", () => {
     const all = [PACKED, "shader-f16", "subgroups"];
@@ -26,7 +27,21 @@ describe("variants", () => {
     for (const activations of ["float", "int16"] as const) expect(usable(all, activations)).toEqual(["quads", "wide"]);
     expect(usable(["shader-f16"])).toEqual(["wide"]);
     expect(usable([])).toEqual(["wide"]);
-    expect(usableVariants(plain, new Set(all), "int8")).toEqual([]);
+    expect(usableVariants(plain, new Set(all), DEFAULT_LIMITS, "int8")).toEqual([]);
+  });
+
+  test.each<[Partial<VariantSpec>, string, number]>([
+    [{ workgroup: [17, 1, 1] }, "maxComputeWorkgroupSizeX", 16],
+    [{ workgroup: [1, 17, 1] }, "maxComputeWorkgroupSizeY", 16],
+    [{ workgroup: [1, 1, 17] }, "maxComputeWorkgroupSizeZ", 16],
+    [{ workgroup: [16, 8, 3] }, "maxComputeInvocationsPerWorkgroup", 383],
+    [{ shared_bytes: 8208 }, "maxComputeWorkgroupStorageSize", 8192],
+    [{ grid: [1, 70, 1] }, "maxComputeWorkgroupsPerDimension", 69],
+  ])("are left out where %j is more than the device's %s of %d", (change, name, most) => {
+    const changed = kernel("product", { ...wide, ...change });
+    const names = (limits: Record<string, number>): string[] => usableVariants(changed, new Set(), limits, "int8").map((each) => each.name);
+    expect(names({ ...DEFAULT_LIMITS, [name]: most })).toEqual([]);
+    expect(names({ ...DEFAULT_LIMITS, [name]: most + 16 })).toEqual(["wide"]);
   });
 
   test("unmeasured, the best that requires something runs, and no other launch shape", () => {

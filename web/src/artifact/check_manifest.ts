@@ -123,8 +123,11 @@ function checkIndices(manifest: Manifest, fail: (problem: string) => never): voi
 function checkVariants({ name: kernel, variants }: KernelSpec, fail: (problem: string) => never): void {
   if (variants === undefined) return;
   if (!Array.isArray(variants)) fail(`kernel "${kernel}": variants is ${kindOf(variants)}, expected array`);
-  for (const [i, { name, file, entry, grid, requires, exact }] of variants.entries()) {
+  for (const [i, { name, file, entry, workgroup, shared_bytes, grid, requires, exact }] of variants.entries()) {
     const where = `kernel "${kernel}", variant ${i}`;
+    if (!Array.isArray(workgroup) || workgroup.length !== 3 || ![...workgroup, shared_bytes].every((each) => Number.isInteger(each) && each >= 0)) {
+      fail(`${where}: expected workgroup and shared_bytes, whole numbers`);
+    }
     if ([name, file, entry].some((text) => typeof text !== "string")) fail(`${where}: expected name, file and entry`);
     const extents = Array.isArray(grid) ? grid : [];
     if (extents.length !== 3 || extents.some((extent) => !Number.isInteger(extent) || extent < 1)) {

@@ -87,6 +87,8 @@ export interface ShaderSpec {
   file: string;
   entry: string;
   workgroup: [number, number, number];
+  /** Bytes of workgroup memory. */
+  shared_bytes: number;
 }
 
 export interface KernelSpec extends ShaderSpec {

@@ -5,6 +5,7 @@ import type { StoredRows } from "../artifact/stored_rows";
 import { usedBytes } from "../backend/used_bytes";
 import { GemletError } from "../errors";
 import { createStorage } from "./create_storage";
+import { scoped } from "./device_watch";
 import { GpuTable } from "./gpu_table";
 import type { PlacedTable, Substitutes } from "./placed_table";
 import { StoredTable } from "./stored_table";
@@ -39,11 +40,8 @@ export class Buffers {
 
   /** `stored`: where tables are read from; null: they lie in GPU memory. Throws GemletError "gpu-error" where the GPU has too little of it. */
   static async create(device: GPUDevice, manifest: Manifest, stored: StoredRows | null): Promise<Buffers> {
-    device.pushErrorScope("out-of-memory");
-    device.pushErrorScope("validation");
-    const buffers = new Buffers(device, manifest, stored);
-    const errors = await Promise.all([device.popErrorScope(), device.popErrorScope()]);
-    const error = errors.find((each) => each !== null);
+    const { value: buffers, error: told } = scoped(device, () => new Buffers(device, manifest, stored));
+    const error = await told;
     if (error) {
       const mebibytes = Math.ceil(buffers.all().reduce((sum, buffer) => sum + buffer.size, 0) / 2 ** 20);
       buffers.destroy();
@@ -67,6 +65,11 @@ export class Buffers {
   /** How often a launch is made, and what it binds each time in place of its own buffers. */
   substitutes({ buffers }: Launch): readonly Substitutes[] {
     return this.tables.find(({ table }) => buffers.includes(table.part))?.substitutes ?? NONE;
+  }
+
+  /** Whether some linear cache is too small for `tokens`, and can be larger. */
+  wantsSlots(tokens: number): boolean {
+    return [...this.slots].some(([index, slots]) => slots < Math.min(tokens, this.specs[index]!.slots!));
   }
 
   /**

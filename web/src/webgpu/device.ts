@@ -3,7 +3,7 @@
 import type { Manifest } from "../artifact/manifest";
 import { GemletError } from "../errors";
 import { TIMER } from "./launch_timer";
-import { hasVariants, requiredByVariants, SOFTWARE } from "./variants";
+import { hasVariants, limitsOf, requiredByVariants, SOFTWARE } from "./variants";
 
 export interface OpenDevice {
   device: GPUDevice;
@@ -59,17 +59,21 @@ export async function findAdapter(manifest: Manifest, gpu: GPU | undefined = nav
 }
 
 /**
- * Where tables are larger than the manifest's limits, the device gets as much more as the adapter offers, so that it splits them less. Of features it gets
+ * Where tables are larger than the manifest's limits, or variants of kernels need more, the device gets as much more as the adapter offers. Of features it gets
  * those that variants of kernels require, and the timer, where the adapter has them. Throws GemletError "gpu-error" where there is no device to be had.
  */
 export async function openDevice(manifest: Manifest, { gpu, adapter, software }: FoundAdapter): Promise<OpenDevice> {
   const offered = offeredLimits(adapter);
   const widest = Math.max(0, ...manifest.tables.flatMap((table) => table.buffers.map((index) => manifest.buffers[index]!.bytes)));
   const requiredLimits = { ...manifest.limits };
-  for (const name of ["maxStorageBufferBindingSize", "maxBufferSize"]) {
-    const wanted = Math.min(widest, offered[name] ?? 0);
+  const raise = (name: string, needed: number): void => {
+    const wanted = Math.min(needed, offered[name] ?? 0);
     if (wanted > (requiredLimits[name] ?? 0)) requiredLimits[name] = wanted;
-  }
+  };
+  for (const name of ["maxStorageBufferBindingSize", "maxBufferSize"]) raise(name, widest);
+  // Where the adapter offers less than a variant needs, the variant is left out.
+  const variants = manifest.kernels.flatMap(({ variants = [] }) => variants);
+  for (const variant of variants) for (const [name, needed] of Object.entries(limitsOf(variant))) raise(name, needed);
   const required = requiredByVariants(manifest);
   const features = hasVariants(manifest) ? [...required, TIMER].filter((name) => adapter.features.has(name)) : [];
   const device = await adapter.requestDevice({ requiredLimits, requiredFeatures: features as GPUFeatureName[] }).catch((cause: Error) => {

@@ -3,6 +3,7 @@
 import type { ShaderSpec } from "../artifact/manifest";
 import type { ArtifactSource } from "../backend/backend";
 import { GemletError } from "../errors";
+import { scoped } from "./device_watch";
 import type { Choice } from "./variants";
 
 /** Makes the pipeline of each shader once, however many kernels have it. */
@@ -57,9 +58,13 @@ export function createPipelines(made: Pipelines, source: ArtifactSource, choices
 }
 
 async function createPipeline(device: GPUDevice, { name, file, entry }: ShaderSpec, code: string): Promise<GPUComputePipeline> {
-  const module = device.createShaderModule({ label: name, code });
+  // A text that is refused must not end the device's other work: another shader may stand in this one's place.
+  const { value: module, error } = scoped(device, () => device.createShaderModule({ label: name, code }));
   try {
-    return await device.createComputePipelineAsync({ label: name, layout: "auto", compute: { module, entryPoint: entry } });
+    const making = device.createComputePipelineAsync({ label: name, layout: "auto", compute: { module, entryPoint: entry } });
+    const [pipeline, refused] = await Promise.all([making, error]);
+    if (refused) throw new Error(refused.message);
+    return pipeline;
   } catch (cause) {
     const { messages } = await module.getCompilationInfo();
     const lines = messages

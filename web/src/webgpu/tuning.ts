@@ -8,7 +8,7 @@ import { Pipelines } from "./kernels";
 import { LaunchTimer, repeatsFor } from "./launch_timer";
 import type { Program } from "./program";
 import { type Contest, planContests, type Ready, tune } from "./tuner";
-import { type Choice, hasVariants, kernelsInfo, unmeasured, usableVariants } from "./variants";
+import { type Choice, hasVariants, kernelsInfo, type Limits, unmeasured, usableVariants } from "./variants";
 
 /** Launches of a kernel that a run makes, each with weights of its own: else a cache could hold what a token has to fetch from memory. */
 const MOST_LAUNCHES = 4;
@@ -37,7 +37,7 @@ export class Tuning {
   ) {
     const { manifest } = artifact;
     const grids = new Map(Object.values(manifest.steps).flatMap((launches) => launches.map(({ kernel, grid }) => [kernel, grid] as const)));
-    const usable = manifest.kernels.map((kernel) => usableVariants(kernel, offered, request.activations));
+    const usable = manifest.kernels.map((kernel) => usableVariants(kernel, offered, device.limits as unknown as Limits, request.activations));
     const { tuning } = request;
     this.contests = [];
     if (tuning === "off") {

@@ -21,11 +21,36 @@ export function requiredByVariants({ kernels }: Manifest): Set<string> {
   return new Set(kernels.flatMap(({ variants = [] }) => variants.flatMap(({ requires }) => requires)));
 }
 
+/** Limits by their WebGPU names; undefined: not known of. */
+export type Limits = Readonly<Record<string, number | undefined>>;
+
+/** What a variant needs of a device, beside what its kernel does; buffers are the same. */
+export function limitsOf({ workgroup: [x, y, z], grid, shared_bytes }: VariantSpec): Record<string, number> {
+  return {
+    maxComputeInvocationsPerWorkgroup: x * y * z,
+    maxComputeWorkgroupSizeX: x,
+    maxComputeWorkgroupSizeY: y,
+    maxComputeWorkgroupSizeZ: z,
+    maxComputeWorkgroupStorageSize: shared_bytes,
+    maxComputeWorkgroupsPerDimension: Math.max(...grid),
+  };
+}
+
+/** Whether a device with these limits runs it. */
+export function fits(variant: VariantSpec, limits: Limits): boolean {
+  return Object.entries(limitsOf(variant)).every(([name, needed]) => needed <= (limits[name] ?? 0));
+}
+
 /** The variants of a kernel that run here, the best first. `offered`: of OpenDevice. */
-export function usableVariants({ variants = [] }: KernelSpec, offered: ReadonlySet<string>, activations: ActivationsRequest): VariantSpec[] {
+export function usableVariants(
+  { variants = [] }: KernelSpec,
+  offered: ReadonlySet<string>,
+  limits: Limits,
+  activations: ActivationsRequest,
+): VariantSpec[] {
   const rounds = ROUNDING[activations];
   const allowed = ({ exact, requires }: VariantSpec): boolean => exact || (rounds !== undefined && requires.includes(rounds));
-  return variants.filter((each) => allowed(each) && each.requires.every((feature) => offered.has(feature)));
+  return variants.filter((each) => allowed(each) && each.requires.every((feature) => offered.has(feature)) && fits(each, limits));
 }
 
 /**

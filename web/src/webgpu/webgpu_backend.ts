@@ -12,6 +12,7 @@ import { copyCaches } from "./copy_caches";
 import type { OpenDevice } from "./device";
 import { createPipelines } from "./kernels";
 import { placeTables } from "./place_tables";
+import { DeviceWatch, scoped } from "./device_watch";
 import { Program } from "./program";
 import { type Read, Readback } from "./readback";
 import { Tuning } from "./tuning";
@@ -40,7 +41,9 @@ export class WebGpuBackend implements Backend {
   private position = 0;
   /** The newest token that is queued to be drawn. */
   private newest: Promise<Drawn> | undefined;
-  private failure: GemletError | undefined;
+  private readonly watch: DeviceWatch;
+  /** When the GPU has told whether it made the buffers that were asked for last. */
+  private grown: Promise<void> = Promise.resolve();
 
   constructor(
     private readonly opened: OpenDevice,
@@ -55,12 +58,7 @@ export class WebGpuBackend implements Backend {
     this.parts = { total: manifest.kernels.length, unit: "kernels" };
     this.stateBytes = new ArrayBuffer(manifest.buffers[manifest.state.buffer]!.bytes);
     this.state = new State(manifest, this.stateBytes);
-    void device.lost.then(({ message }) => {
-      this.failure ??= new GemletError("device-lost", `the GPU was lost (${message || "no reason given"})`);
-    });
-    device.onuncapturederror = ({ error }) => {
-      this.failure ??= new GemletError("gpu-error", `the GPU refused a command (${error.message})`);
-    };
+    this.watch = new DeviceWatch(device);
   }
 
   async allocate(request: EmbeddingsRequest): Promise<void> {
@@ -83,10 +81,10 @@ export class WebGpuBackend implements Backend {
     const tuning = await Tuning.begin(this.device, source, request, this.opened);
     const pipelines = await createPipelines(tuning.pipelines, source, tuning.choices, tuning.strict);
     const { gpu } = this.buffers!;
-    this.device.pushErrorScope("validation");
-    const program = new Program(this.device, this.buffers!, pipelines, tuning.choices, this.manifest.steps);
-    const error = await this.device.popErrorScope();
-    if (error) throw new GemletError("bad-artifact", `the buffers of a launch do not fit its kernel: ${error.message}`);
+    const { value: program, error } = scoped(this.device, () => new Program(this.device, this.buffers!, pipelines, tuning.choices, this.manifest.steps));
+    const refused = await error;
+    this.watch.check();
+    if (refused) throw new GemletError("bad-artifact", `the buffers of a launch do not fit its kernel: ${refused.message}`);
     this.loaded = {
       buffers: this.buffers!,
       program,
@@ -104,8 +102,9 @@ export class WebGpuBackend implements Backend {
       this.device.queue.writeBuffer(buffers.gpu[this.manifest.state.buffer]!, 0, this.stateBytes);
     };
     await tuning.measure(program, setState).catch((cause: Error) => {
-      throw this.failure ?? cause;
+      throw this.watch.failure ?? cause;
     });
+    this.watch.check();
     this.info = { ...this.info, kernels: tuning.info(this.manifest.kernels) };
   }
 
@@ -120,11 +119,14 @@ export class WebGpuBackend implements Backend {
     this.state.setChunk(this.position, ids, blocks);
     this.device.queue.writeBuffer(buffers.gpu[this.manifest.state.buffer]!, 0, this.stateBytes);
     buffers.loadRows(ids);
-    const encoder = this.device.createCommandEncoder();
-    program.encode(encoder, `prefill_${size}`);
-    this.device.queue.submit([encoder.finish()]);
+    const step = `prefill_${size}`;
+    const { told } = this.watch.first(`the step ${step}`, () => {
+      const encoder = this.device.createCommandEncoder();
+      program.encode(encoder, step);
+      this.device.queue.submit([encoder.finish()]);
+    });
     this.position += ids.length;
-    return this.device.queue.onSubmittedWorkDone();
+    return this.watch.unlessFailed(Promise.all([this.device.queue.onSubmittedWorkDone(), told, this.grown]).then(() => undefined));
   }
 
   sample(request?: DrawRequest): Promise<Drawn> {
@@ -134,7 +136,7 @@ export class WebGpuBackend implements Backend {
   decode(request?: DrawRequest): Promise<Drawn> {
     this.growCaches(this.position + 1);
     this.position += 1;
-    const draw = (): Promise<Drawn> => (request ? this.drawAfter("decode_logits", request) : this.draw((encoder) => this.need().program.encode(encoder, "decode")));
+    const draw = (): Promise<Drawn> => (request ? this.drawAfter("decode_logits", request) : this.draw("decode", (encoder) => this.need().program.encode(encoder, "decode")));
     // Rows in storage are read by the CPU, so the step has to wait until it knows the token.
     if (!this.buffers!.stored) return (this.newest = draw());
     return (this.newest = this.newest!.then(({ token }) => {
@@ -145,7 +147,7 @@ export class WebGpuBackend implements Backend {
 
   async logits(): Promise<Float32Array<ArrayBuffer>> {
     const { program, logitsReadback } = this.need();
-    const [logits] = await this.submit((encoder) => {
+    const [logits] = await this.submit("tail, alone", (encoder) => {
       program.encode(encoder, "tail");
       return [logitsReadback.encode(encoder)];
     });
@@ -161,7 +163,7 @@ export class WebGpuBackend implements Backend {
   }
 
   async unload(): Promise<void> {
-    this.failure ??= new GemletError("unloaded", "the engine was unloaded");
+    this.watch.fail(new GemletError("unloaded", "the engine was unloaded"));
     this.loaded?.stateReadback.destroy();
     this.loaded?.logitsReadback.destroy();
     this.buffers?.destroy();
@@ -177,7 +179,7 @@ export class WebGpuBackend implements Backend {
       this.device.queue.writeBuffer(buffers.gpu[adjustments]!, 0, adjustment.words);
       if (adjustment.mask) this.device.queue.writeBuffer(buffers.gpu[mask]!, 0, adjustment.mask);
     }
-    return this.draw((encoder) => {
+    return this.draw(`${step} ${adjustment ? "adjusted" : ""}`, (encoder) => {
       program.encode(encoder, step);
       const logits = request?.logits ? logitsReadback.encode(encoder) : undefined;
       program.encode(encoder, adjustment ? "sample_adjusted" : "sample");
@@ -186,9 +188,9 @@ export class WebGpuBackend implements Backend {
   }
 
   /** `record` encodes a draw, and returns how to read logits where they are wanted. */
-  private async draw(record: (encoder: GPUCommandEncoder) => Read | void): Promise<Drawn> {
+  private async draw(step: string, record: (encoder: GPUCommandEncoder) => Read | void): Promise<Drawn> {
     const { stateReadback } = this.need();
-    const [state, logits] = await this.submit((encoder) => {
+    const [state, logits] = await this.submit(step, (encoder) => {
       const logits = record(encoder);
       return [stateReadback.encode(encoder), ...(logits ? [logits] : [])];
     });
@@ -197,27 +199,27 @@ export class WebGpuBackend implements Backend {
   }
 
   /** Submits what `record` encodes; resolves with the bytes that it reads. */
-  private async submit(record: (encoder: GPUCommandEncoder) => Read[]): Promise<ArrayBuffer[]> {
-    const encoder = this.device.createCommandEncoder();
-    const reads = record(encoder);
-    this.device.queue.submit([encoder.finish()]);
-    const bytes = await Promise.all(reads.map((read) => read())).catch(async (cause: Error) => {
-      // A lost device fails the map first and says why a moment later.
-      await Promise.race([this.device.lost, new Promise((resolve) => setTimeout(resolve, 100))]);
-      throw this.failure ?? new GemletError("gpu-error", `the GPU did not give its result: ${cause.message}`);
+  private async submit(step: string, record: (encoder: GPUCommandEncoder) => Read[]): Promise<ArrayBuffer[]> {
+    const { value: reads, told } = this.watch.first(`the step ${step}`, () => {
+      const encoder = this.device.createCommandEncoder();
+      const reads = record(encoder);
+      this.device.queue.submit([encoder.finish()]);
+      return reads;
     });
-    if (this.failure) throw this.failure;
+    const bytes = Promise.all(reads.map((read) => read()));
+    await this.watch.unlessFailed(Promise.all([bytes, told, this.grown]));
     return bytes;
   }
 
   private growCaches(tokens: number): void {
     const { buffers, program } = this.need();
-    const replaced = buffers.ensureSlots(tokens);
-    if (replaced.size > 0) program.rebind(replaced);
+    if (!buffers.wantsSlots(tokens)) return;
+    this.watch.forget();
+    this.grown = this.watch.first(`memory for ${tokens} tokens`, () => program.rebind(buffers.ensureSlots(tokens))).told;
   }
 
   private need(): Loaded {
-    if (this.failure) throw this.failure;
+    this.watch.check();
     return this.loaded!;
   }
 }
