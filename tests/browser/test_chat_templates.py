@@ -15,7 +15,7 @@ from tests.fixtures.chat_tokenizer import SPECIAL, STRUCTURE, chat_tokenizer
 from tests.fixtures.conversations import CONTINUED, INJECTED, PLAIN
 from tests.fixtures.gemma4_checkpoints import COMMON, SHAPES, greedy_choices, reference, save
 from tests.fixtures.sites import EnginePage, add_model, add_page
-from tests.golden.make_chat_prompts import FILE, TEMPLATE, chat_prompts, prompt_ids
+from tests.golden.make_chat_prompts import FILE, FUNCTION_FILE, TEMPLATE, chat_prompts, function_prompts, prompt_ids
 
 REQUESTS = {"plain": PLAIN, "injected": INJECTED, "continued": CONTINUED}
 GOLDEN = json.loads(FILE.read_text())
@@ -56,7 +56,9 @@ def model(checkpoint):
 
 
 def test_the_prompts_on_file_are_what_transformers_says():
-    assert GOLDEN == chat_prompts(), "write tests/golden/chat_prompts.json again: python -m tests.golden.make_chat_prompts"
+    advice = "write {} again: python -m tests.golden.make_chat_prompts"
+    assert GOLDEN == chat_prompts(), advice.format(FILE)
+    assert json.loads(FUNCTION_FILE.read_text()) == function_prompts(), advice.format(FUNCTION_FILE)
 
 
 @pytest.mark.parametrize("name", PLAIN)

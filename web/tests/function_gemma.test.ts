@@ -1,7 +1,16 @@
 /** Calls of FunctionGemma, a Gemma 3 with special tokens of its own, from OpenAI's objects down to a fake backend. */
 
 import { expect, test } from "vitest";
-import type { ChatParams } from "../src/engine/openai";
+import functionGemma from "../../tests/fixtures/templates/function_gemma.jinja?raw";
+import golden from "../../tests/golden/function_gemma_prompts.json";
+import type { AssistantMessage, ChatParams } from "../src/engine/openai";
+import { callMarkers, PLAIN } from "../src/text/answer_format";
+import { AnswerReader } from "../src/text/answer_reader";
+import { addCall, type CallDelta } from "../src/text/call_delta";
+import { ChatTemplate } from "../src/text/chat";
+import type { Conversation } from "../src/text/messages";
+import { Tokenizer } from "../src/text/tokenizer";
+import { TOKENIZER_FACTS } from "./fixture";
 import { joined, start } from "./recital_engine";
 
 const MARKS = ["<start_function_declaration>", "<end_function_declaration>", "<start_function_call>", "<end_function_call>", "<start_function_response>", "<end_function_response>", "<escape>"];
@@ -51,4 +60,27 @@ test("begins with a call where that is asked for", async () => {
   expect(named).toMatchObject({ names: ["weather"], arguments: [{ n: 1 }], finish_reason: "tool_calls" });
   expect(named.ids[0]).toBe(named.tokenizer.special.get("<start_function_call>"));
   expect(await answered("light{}<end_function_call><turn|>", { tool_choice: "required" })).toMatchObject({ names: ["light"] });
+});
+
+const tokenizer = new Tokenizer(golden.tokenizer, TOKENIZER_FACTS, functionGemma);
+const chat = new ChatTemplate(functionGemma, tokenizer, { bos_token: "<bos>", eos_token: "<eos>" });
+const cases = golden.cases as unknown as { name: string; ids: number[]; request: Conversation }[];
+
+test.each(cases)("prompts are those of transformers: $name", ({ ids, request }) => expect(chat.encode(request)).toEqual(ids));
+
+const callsOf = ({ messages }: Conversation) => messages.flatMap((message) => (message as AssistantMessage).tool_calls ?? []);
+const called = cases.filter(({ request, name }) => callsOf(request).length > 0 && name !== "tokens as text");
+
+test.each(called)("calls that are read out of a prompt and sent back give that prompt: $name", ({ ids, request }) => {
+  const markers = callMarkers(tokenizer)!;
+  const reader = new AnswerReader((each) => tokenizer.decode(each), [], { ...PLAIN, markers });
+  const calls: CallDelta[] = [];
+  const drawn = ids.slice(ids.indexOf(markers.callBegin!), ids.lastIndexOf(markers.callEnd!) + 1);
+  for (const piece of drawn.flatMap((id) => reader.push(id).delta.calls)) addCall(calls, piece);
+  expect(calls.map(({ name, whole }) => [name, whole])).toEqual(callsOf(request).map((call) => [call.function.name, true]));
+  const messages = request.messages.map((message) => {
+    const { tool_calls, ...rest } = message as AssistantMessage;
+    return tool_calls ? { ...rest, tool_calls: tool_calls.map((call) => ({ ...call, function: { name: call.function.name, arguments: calls.shift()!.arguments } })) } : message;
+  });
+  expect(chat.encode({ ...request, messages })).toEqual(ids);
 });

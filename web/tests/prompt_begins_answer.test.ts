@@ -42,9 +42,11 @@ describe("A prompt that opens a thought", () => {
   });
 
   test("is that of the last turn alone", async () => {
-    const template = `<|turn>model\n<|channel>thought\nnever ended<turn|>\n${TEMPLATE}`;
-    const { chats } = await start({ template, marks: MARKS, answer: "Yes<turn|>" });
-    expect((await chats.create({ messages: MESSAGES })).choices[0]!.message).toEqual({ role: "assistant", content: "Yes", refusal: null });
+    // Some templates begin a turn with nothing but words.
+    for (const template of [`<|turn>model\n<|channel>thought\nnever ended<turn|>\n${TEMPLATE}`, "<|channel>thought\nnever ended<eos>User: {{ messages[0].content }}\nModel:"]) {
+      const { chats } = await start({ template, marks: MARKS, answer: "Yes<turn|>" });
+      expect((await chats.create({ messages: MESSAGES })).choices[0]!.message).toEqual({ role: "assistant", content: "Yes", refusal: null });
+    }
   });
 
   test("counts the tokens that are new, and closes it where they are spent", async () => {

@@ -199,7 +199,7 @@ export class Core {
       const { conversation, format, ...rest } = readChat(request.params, chat, tokenizer);
       const ids = fitMessages(conversation, (each) => chat.encode(each), shifts ? fits : () => true);
       if (!fits(ids.length)) throw overflow(ids.length, manifest, shifts ? "" : LET_FORGET, shifts ? NOTHING_TO_FORGET : "");
-      return { ids, format: { ...format, begun: lastTurn(tokenizer, ids) }, ...rest };
+      return { ids, format: { ...format, begun: lastTurn(tokenizer, ids, manifest.tokenizer.stop) }, ...rest };
     }
     const { prompt } = request.params;
     const ids = typeof prompt === "string" ? tokenizer.withBos(tokenizer.encode(prompt)) : prompt;

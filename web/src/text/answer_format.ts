@@ -57,10 +57,10 @@ export function toolAnswerTokens(tokenizer: Tokenizer): number[] {
   return id === undefined ? [] : [id];
 }
 
-/** What the last turn of a prompt has already. */
-export function lastTurn(tokenizer: Tokenizer, prompt: readonly number[]): readonly number[] {
-  const turns = TURNS.flatMap((text) => tokenizer.special.get(text) ?? []);
-  return prompt.slice(prompt.findLastIndex((id) => turns.includes(id)) + 1);
+/** What the last turn of a prompt has already; `stop`: tokens that end a turn. */
+export function lastTurn(tokenizer: Tokenizer, prompt: readonly number[], stop: readonly number[]): readonly number[] {
+  const bounds = new Set([...stop, ...TURNS.flatMap((text) => tokenizer.special.get(text) ?? [])]);
+  return prompt.slice(prompt.findLastIndex((id) => bounds.has(id)) + 1);
 }
 
 function callFormat(tokenizer: Tokenizer): { markers: Markers; toolAnswer: string } | null {
