@@ -17,3 +17,16 @@ export async function withLock<T>(name: string, work: () => Promise<T>, signal?:
     throw error;
   }
 }
+
+/** Resolves when this tab, or this worker, holds the lock, with what gives it back; else it is held for as long as there is one. */
+export function holdLock(name: string): Promise<() => void> {
+  return new Promise((resolve) => void navigator.locks.request(name, () => new Promise<void>((release) => resolve(release))));
+}
+
+/** Calls `onFree` when whoever holds the lock now has given it back, or is gone, unless the function that it returns is called before. */
+export function whenFree(name: string, onFree: () => void): () => void {
+  const stop = new AbortController();
+  // Shared: several tabs may wait.
+  navigator.locks.request(name, { mode: "shared", signal: stop.signal }, onFree).catch(() => undefined); // it was stopped, or this page is gone itself
+  return () => stop.abort();
+}

@@ -83,7 +83,22 @@ function join(path: string, field: string): string {
   return path === "" ? field : `${path}.${field}`;
 }
 
+/** What was found, for an error: of any value and size, in few characters. */
 export function show(value: unknown): string {
-  const text = JSON.stringify(value) ?? String(value);
-  return text.length > 80 ? `${text.slice(0, 80)}…` : text;
+  const text = shown(value, SHOWN_LEVELS);
+  return text.length > SHOWN ? `${text.slice(0, SHOWN)}…` : text;
+}
+
+const SHOWN = 80;
+const SHOWN_LEVELS = 4;
+
+function shown(value: unknown, levels: number): string {
+  if (typeof value === "string") return JSON.stringify(value.slice(0, SHOWN + 1));
+  if (typeof value === "bigint") return `${value}n`;
+  if (typeof value === "function") return "a function";
+  if (typeof value !== "object" || value === null) return String(value);
+  const few = Array.isArray(value) ? value.slice(0, SHOWN) : Object.entries(value).slice(0, SHOWN);
+  if (levels === 0) return "…";
+  if (Array.isArray(value)) return `[${few.map((item) => shown(item, levels - 1)).join(",")}]`;
+  return `{${(few as [string, unknown][]).map(([key, item]) => `${shown(key, 1)}:${shown(item, levels - 1)}`).join(",")}}`;
 }

@@ -3,8 +3,10 @@
 import { GemletError } from "../errors";
 import type { LoadRequest } from "./load";
 
+type Checked = Omit<LoadRequest, "folder" | "backend" | "tab" | "asksForRoom">;
+
 /** Throws GemletError "bad-request" that names the option. The backend's name is checked where it is chosen. */
-export function checkLoadRequest({ perLayerEmbeddings, tuning, activations, stepsInFlight, conversationMemory, threads }: Omit<LoadRequest, "folder" | "backend" | "tab" | "asksForRoom">): void {
+export function checkLoadRequest({ perLayerEmbeddings, tuning, activations, stepsInFlight, conversationMemory, threads }: Checked): void {
   checkChoice("perLayerEmbeddings", perLayerEmbeddings, ["auto", "gpu", "storage"]);
   const { milliseconds, variant } = (tuning ?? {}) as { milliseconds?: number; variant?: number };
   if (!((milliseconds ?? 0) > 0 || Number.isInteger(variant))) checkChoice("tuning", tuning, ["auto", "off"]);

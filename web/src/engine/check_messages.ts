@@ -2,6 +2,7 @@
 
 import { type Check, check, fail, fields, isInteger, isObject, isText, json, jsonObject, listOf, show } from "./check_fields";
 import type { ChatParams } from "./openai";
+import { isShallow } from "./plain_data";
 
 const text = check("text", (value) => typeof value === "string");
 const name = check("text that is not empty", isText);
@@ -107,7 +108,8 @@ export function checkContinuation({ messages, tool_choice = "auto", continue_fin
 function isJsonOfObject(value: unknown): boolean {
   if (typeof value !== "string") return false;
   try {
-    return isObject(JSON.parse(value));
+    const parsed: unknown = JSON.parse(value);
+    return isObject(parsed) && isShallow(parsed);
   } catch {
     return false;
   }

@@ -5,13 +5,18 @@ import { GemletError } from "../errors";
 import { GRAMMAR_CHECKS } from "./answer_grammar";
 import { type Check, check, fail, fields, isInteger, isObject, isText, show, within } from "./check_fields";
 import { CHAT_CHECKS, checkContinuation, MESSAGES_CHECK } from "./check_messages";
+import type { GenerateRequest, Logits } from "./core";
 import type { ChatParams, CompletionParams, IgnoredParams, SamplingParams } from "./openai";
+import { plainCopy } from "./plain_data";
 
 const MAX_STOP_STRINGS = 16;
+/** The search for the beginning of one grows with the square. */
+const LONGEST_STOP = 1000;
 const MOST_TOP_LOGPROBS = 20;
 const STREAM_OPTIONS: readonly string[] = ["include_usage", "include_obfuscation"];
 
 const isBoolean = (value: unknown): boolean => typeof value === "boolean";
+const isStop = (value: unknown): boolean => isText(value) && value.length <= LONGEST_STOP;
 const flag = check("true or false", isBoolean);
 
 const oneAnswer = check("1, since this engine gives one answer to a request; ask again, with another seed, for another", (value) => value === 1);
@@ -49,9 +54,8 @@ const SAMPLING_CHECKS: Record<keyof SamplingParams, Check> = {
   ...GRAMMAR_CHECKS,
   n: oneAnswer,
   stop: check(
-    `a string or 1 to ${MAX_STOP_STRINGS} strings, none empty`,
-    (value) =>
-      isText(value) || (Array.isArray(value) && value.length > 0 && value.length <= MAX_STOP_STRINGS && value.every(isText)),
+    `a string or 1 to ${MAX_STOP_STRINGS} strings, none empty or of more than ${LONGEST_STOP} characters`,
+    (value) => isStop(value) || (Array.isArray(value) && value.length > 0 && value.length <= MAX_STOP_STRINGS && value.every(isStop)),
   ),
   overflow: check('"error" or "shift"', (value) => value === "error" || value === "shift"),
   ignore_eos: flag,
@@ -75,6 +79,24 @@ const chatParams = fields(
   { messages: MESSAGES_CHECK },
   { ...CHAT_CHECKS, ...SAMPLING_CHECKS, max_completion_tokens: count, parallel_tool_calls: flag, logprobs: flag, top_logprobs: topLogprobs },
 );
+
+const numbers = check("a list of integers from 0 on", isTokenList);
+const logits = fields({ ids: numbers }, { chunks: numbers, blocks: numbers });
+const generation = fields({ kind: check('"chat" or "completion"', (kind) => kind === "chat" || kind === "completion"), params: () => undefined });
+
+/** What arrives in the worker, which takes it from whoever sends. Throws as the next does. */
+export function checkLogits(request: unknown): asserts request is Logits {
+  logits(request, "");
+}
+
+/** As `checkLogits`. */
+export function checkGenerate(request: unknown): asserts request is GenerateRequest {
+  generation(request, "");
+  const { kind, params } = request as GenerateRequest;
+  plainCopy(params); // its depth is known then, and nothing else that looks at it can fail
+  if (kind === "chat") checkChatParams(params);
+  else checkCompletionParams(params);
+}
 
 /** Throws GemletError "bad-request" that names the first field that is missing, unknown or wrong. */
 export function checkCompletionParams(params: unknown): asserts params is CompletionParams {

@@ -14,6 +14,7 @@ import type {
   OrNull,
   SamplingParams,
 } from "./openai";
+import { plainCopy } from "./plain_data";
 import { chatShape, completionShape, type Shape } from "./responses";
 import type { RpcClient } from "./rpc";
 
@@ -63,7 +64,7 @@ class Completions<Params extends SamplingParams, Whole, Chunk> {
   create(params: OrNull<Params> & { stream: true }): Promise<AsyncIterable<Chunk>>;
   create(params: OrNull<Params> & { stream?: false | null }): Promise<Whole>;
   async create(given: OrNull<Params>): Promise<Whole | AsyncIterable<Chunk>> {
-    const params = withoutNulls<Params>(given);
+    const params = withoutNulls<Params>(plainCopy(given) as OrNull<Params>);
     this.kind.check(params);
     const { signal, ...rest } = params;
     const request = this.kind.request(rest as Params);

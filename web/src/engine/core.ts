@@ -16,7 +16,7 @@ import { fitMessages } from "../text/fit_messages";
 import { BackendSlot } from "./backend_slot";
 import { canThink, type ReadChat, readChat } from "./chat_request";
 import { fail } from "./check_fields";
-import { checkTokenIds } from "./check_params";
+import { checkGenerate, checkLogits, checkTokenIds } from "./check_params";
 import { requestDrawOf, samplingOf, topLogprobs, wantedOf } from "./draw_wishes";
 import type { Model } from "./load";
 import { MasksAfterThought } from "./masks_after_thought";
@@ -101,8 +101,10 @@ export class Core {
   }
 
   /** float32 [vocabulary] for the last of `ids`, from an empty KV cache. Throws GemletError. */
-  async logits({ ids, chunks, blocks }: Logits): Promise<Float32Array<ArrayBuffer>> {
+  async logits(request: Logits): Promise<Float32Array<ArrayBuffer>> {
     const { manifest } = this.model;
+    checkLogits(request);
+    const { ids, chunks, blocks } = request;
     checkTokenIds(ids, vocabularySize(manifest));
     if (ids.length > manifest.context) throw overflow(ids.length, manifest, "");
     const compute = async (backend: Backend): Promise<Float32Array<ArrayBuffer>> => {
@@ -133,6 +135,7 @@ export class Core {
     signal: AbortSignal,
   ): Promise<Outcome> {
     const { manifest, tokenizer } = this.model;
+    checkGenerate(request);
     const { ids, format, stop, names } = this.promptOf(request);
     const { params } = request;
     /** Tells how the answer begins. */

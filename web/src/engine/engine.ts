@@ -8,9 +8,10 @@ import { GemletError } from "../errors";
 import { CONVERSATION_MEMORY } from "../generate/conversations";
 import { STEPS_IN_FLIGHT } from "../generate/generate";
 import { type ChatCompletions, chatCompletions, type TextCompletions, textCompletions } from "./completions";
-import type { EngineInfo } from "./core";
+import type { EngineInfo, Logits } from "./core";
 import { type Host, type HostRequest, openHost } from "./host";
 import type { Progress } from "./load";
+import { plainCopy } from "./plain_data";
 import { type LoadEvent, RpcClient } from "./rpc";
 
 /** Milliseconds. */
@@ -119,6 +120,7 @@ export class Engine {
     const host = await openHost(place, JSON.stringify(asked), (error) => rpc.fail(error));
     const rpc = new RpcClient(host.endpoint, (notice) => {
       if ("progress" in notice) return onProgress?.(notice.progress);
+      if ("lifetime" in notice) return host.watch(notice.lifetime);
       if (engine) engine.info = { ...engine.info, backend: notice.backend };
       onBackend?.(notice.backend);
     });
@@ -149,8 +151,8 @@ export class Engine {
    *
    * Throws GemletError "bad-request" or "context-overflow".
    */
-  logits(tokenIds: ArrayLike<number>, { chunks, blocks }: { chunks?: number[]; blocks?: number[] } = {}): Promise<Float32Array<ArrayBuffer>> {
-    return this.rpc.call("logits", { ids: Array.from(tokenIds), ...(chunks && { chunks }), ...(blocks && { blocks }) });
+  async logits(tokenIds: ArrayLike<number>, { chunks, blocks }: { chunks?: number[]; blocks?: number[] } = {}): Promise<Float32Array<ArrayBuffer>> {
+    return this.rpc.call("logits", plainCopy({ ids: Array.from(tokenIds), chunks, blocks }) as Logits);
   }
 
   /** Frees the memory, the GPU's too, and ends the workers. What is under way, and each later call, throws GemletError "unloaded". */

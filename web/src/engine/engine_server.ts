@@ -2,6 +2,7 @@
 
 import { withLock } from "../artifact/locks";
 import { GemletError } from "../errors";
+import { check, fail, isObject, isText, listOf, show } from "./check_fields";
 import type { Core } from "./core";
 import type { LoadRequest } from "./load";
 import { Loading } from "./loading";
@@ -11,17 +12,23 @@ export class EngineServer {
   private readonly pages = new Set<Served>();
   private loading: Loading | undefined;
 
-  /** `onLeft`: called when the last page has left and all is freed. */
-  constructor(private readonly onLeft: () => void = () => undefined) {}
+  /** `onLeft`: called when the last page has left and all is freed. `lifetime`: name of the lock that this worker holds, where it can. */
+  constructor(
+    private readonly onLeft: () => void = () => undefined,
+    private readonly lifetime: Promise<string> | null = null,
+  ) {}
 
   /** Serves a page at its end of a channel. It leaves by `unload`, or when the lock that its `load` names is free, since its tab is gone then. */
   connect(endpoint: Endpoint): void {
     const page: Served = serveRpc(endpoint, {
       load: async (request, onEvent, signal) => {
-        if (request.tab !== null) void withLock(request.tab, () => this.leave(page));
+        if (!isObject(request)) fail("load", `expected the options of a load, found ${show(request)}`);
+        if (typeof request.tab === "string") void withLock(request.tab, () => this.leave(page));
+        void this.lifetime?.then((lifetime) => page.notify({ lifetime }));
         return (await this.load(request).join(onEvent, signal)).info;
       },
       makeRoom: async (folders) => {
+        listOf("folders", check("text", isText), 0)(folders, "makeRoom");
         this.loading?.makeRoom(folders);
         return null;
       },

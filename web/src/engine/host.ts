@@ -1,5 +1,6 @@
 /** Where the engine's core runs, and the way to it. */
 
+import { holdLock, whenFree } from "../artifact/locks";
 import { GemletError } from "../errors";
 import { startSharedWorker, startWorker, workerFailure } from "../start_worker";
 import type { Endpoint } from "./rpc";
@@ -11,6 +12,8 @@ export interface Host {
   endpoint: Endpoint;
   /** Name of the lock that this tab holds for as long as it takes part in what others share; null: nothing is shared. */
   tab: string | null;
+  /** The engine's worker holds the lock of this name: whoever gets it knows that it has ended, of which a browser does not tell. */
+  watch(lifetime: string): void;
   /** After `unload`, or a load that failed. */
   end(): void;
 }
@@ -18,11 +21,12 @@ export interface Host {
 /** `identity`: tabs that say the same share an engine, where one is shared. `onFailure` is told of a worker that fails. Throws GemletError "bad-request". */
 export async function openHost(request: HostRequest, identity: string, onFailure: (error: GemletError) => void): Promise<Host> {
   const fail = (event: ErrorEvent): void => onFailure(new GemletError("worker-failed", `the engine's worker failed: ${workerFailure(event)}`));
+  const watched = watcher(() => onFailure(new GemletError("worker-failed", "the engine's worker has ended; load the model again")));
   switch (request) {
     case "worker":
-      return openWorker(fail);
+      return openWorker(fail, watched);
     case "shared-worker":
-      return openSharedWorker(identity, fail);
+      return openSharedWorker(identity, fail, watched);
     case "page":
       return openPage();
     default:
@@ -30,23 +34,38 @@ export async function openHost(request: HostRequest, identity: string, onFailure
   }
 }
 
-function openWorker(onError: (event: ErrorEvent) => void): Host {
-  const worker = startWorker(workerAddress, "gemlet");
-  worker.addEventListener("error", onError);
-  return { endpoint: worker, tab: null, end: () => worker.terminate() };
+interface Watcher {
+  watch(lifetime: string): void;
+  stop(): void;
 }
 
-async function openSharedWorker(identity: string, onError: (event: ErrorEvent) => void): Promise<Host> {
+function watcher(onEnd: () => void): Watcher {
+  let stop = (): void => undefined;
+  return { watch: (lifetime) => (stop = whenFree(lifetime, onEnd)), stop: () => stop() };
+}
+
+function openWorker(onError: (event: ErrorEvent) => void, { watch, stop }: Watcher): Host {
+  const worker = startWorker(workerAddress, "gemlet");
+  worker.addEventListener("error", onError);
+  const end = (): void => {
+    stop();
+    worker.terminate();
+  };
+  return { endpoint: worker, tab: null, watch, end };
+}
+
+async function openSharedWorker(identity: string, onError: (event: ErrorEvent) => void, { watch, stop }: Watcher): Promise<Host> {
   const worker = startSharedWorker(workerAddress, `gemlet ${identity}`);
   worker.addEventListener("error", onError);
   worker.port.start();
   const tab = `gemlet tab ${crypto.randomUUID()}`;
-  const leave = await hold(tab);
+  const leave = await holdLock(tab);
   const end = (): void => {
+    stop();
     leave();
     worker.port.close();
   };
-  return { endpoint: worker.port, tab, end };
+  return { endpoint: worker.port, tab, watch, end };
 }
 
 /** The page computes itself: its own thread waits for each step of WebAssembly. */
@@ -57,10 +76,5 @@ async function openPage(): Promise<Host> {
   globalThis.dispatchEvent(new CustomEvent(script, { detail: port1 }));
   port1.start();
   port2.start();
-  return { endpoint: port2, tab: null, end: () => port2.close() };
-}
-
-/** Holds the lock until the function that it resolves with is called, or the tab is gone. */
-function hold(name: string): Promise<() => void> {
-  return new Promise((resolve) => void navigator.locks.request(name, () => new Promise<void>((release) => resolve(release))));
+  return { endpoint: port2, tab: null, watch: () => undefined, end: () => port2.close() };
 }

@@ -5,6 +5,7 @@ import type { BackendInfo } from "../backend/backend";
 import { type ErrorCode, GemletError } from "../errors";
 import type { Outcome } from "../generate/generate";
 import type { Delta } from "../text/answer_reader";
+import { isObject, show } from "./check_fields";
 import type { EngineInfo, GenerateRequest, Logits } from "./core";
 import type { LoadRequest, Progress } from "./load";
 import type { TokenLogprob } from "./openai";
@@ -14,8 +15,11 @@ export type GenerateEvent = { promptTokens: number } | { token: number | null; d
 /** `storageFull`: the load waits until `makeRoom` says what may go. */
 export type LoadEvent = Progress | { storageFull: StorageFull };
 
-/** What the worker tells that no call asked for: another backend has taken over, or how far it is with that. */
-export type Notice = { backend: BackendInfo } | { progress: Progress };
+/**
+ * What the worker tells that no call asked for: another backend has taken over, or how far it is with that; and the name of the lock that the worker holds for
+ * as long as it is there.
+ */
+export type Notice = { backend: BackendInfo } | { progress: Progress } | { lifetime: string };
 
 /** What the worker can do: name to arguments, events and result. */
 export interface Methods {
@@ -47,7 +51,8 @@ type FromWorker =
 /** Both ends of it: a Worker, a worker's own global scope, or a MessagePort. */
 export interface Endpoint {
   postMessage(message: unknown, transfer: Transferable[]): void;
-  addEventListener(type: "message", listener: (event: MessageEvent) => void): void;
+  /** `messageerror`: what came could not be read. */
+  addEventListener(type: "message" | "messageerror", listener: (event: MessageEvent) => void): void;
 }
 
 interface Call {
@@ -65,16 +70,18 @@ export class RpcClient {
     private readonly endpoint: Endpoint,
     private readonly onNotice: (notice: Notice) => void = () => undefined,
   ) {
-    endpoint.addEventListener("message", ({ data }) => this.receive(data as FromWorker));
+    endpoint.addEventListener("message", ({ data }) => this.receive(data as FromWorker | null));
+    endpoint.addEventListener("messageerror", () => this.receive(null));
   }
 
-  call<M extends Method>(
+  /** Throws GemletError "bad-request" where the arguments are nothing that can be sent, and whatever the method does. */
+  async call<M extends Method>(
     method: M,
     args: Methods[M]["args"],
     onEvent: (event: Methods[M]["event"]) => void = () => undefined,
     signal?: AbortSignal,
   ): Promise<Methods[M]["result"]> {
-    if (this.failure) return Promise.reject(this.failure);
+    if (this.failure) throw this.failure;
     const id = this.nextId++;
     const abort = (): void => this.post({ id, abort: true });
     const result = new Promise<Methods[M]["result"]>((resolve, reject) => {
@@ -84,20 +91,32 @@ export class RpcClient {
         onEvent: onEvent as (event: unknown) => void,
       });
     });
-    this.post({ id, method, args });
+    try {
+      this.post({ id, method, args });
+    } catch (cause) {
+      this.calls.delete(id);
+      this.nextId = id; // as if it had never been: the worker counts
+      throw new GemletError("bad-request", `what ${method} was given cannot be sent to the engine: ${(cause as Error).message}`);
+    }
     if (signal?.aborted) abort();
     signal?.addEventListener("abort", abort);
     return result.finally(() => signal?.removeEventListener("abort", abort));
   }
 
-  /** Rejects all calls, those to come too. */
+  /** Rejects all calls, those to come too; the first error stays. */
   fail(error: Error): void {
-    this.failure = error;
+    this.failure ??= error;
+    this.rejectAll(this.failure);
+  }
+
+  private rejectAll(error: Error): void {
     for (const call of this.calls.values()) call.reject(error);
     this.calls.clear();
   }
 
-  private receive(message: FromWorker): void {
+  private receive(message: FromWorker | null): void {
+    // Whose answer it was cannot be told.
+    if (!isObject(message)) return this.rejectAll(new GemletError("worker-failed", "a message of the engine's worker could not be read; ask again"));
     if ("notice" in message) return this.onNotice(message.notice);
     const call = this.calls.get(message.id);
     if (!call) return;
@@ -120,16 +139,18 @@ export interface Served {
   end(error: GemletError): void;
 }
 
-/** Answers calls at this end. Errors keep the code of a GemletError. */
+/** Answers calls at this end. Errors keep the code of a GemletError. No message can do more than fail. */
 export function serveRpc(endpoint: Endpoint, handlers: Handlers): Served {
   const running = new Map<number, AbortController>();
+  /** Of the newest call: ids count up. */
+  let newest = -1;
   const post = (message: FromWorker, transfer: Transferable[] = []): void => endpoint.postMessage(message, transfer);
 
   const postError = (id: number, error: unknown): void => {
     const code = error instanceof GemletError ? error.code : null;
     post({ id, error: { code, message: error instanceof Error ? error.message : String(error) } });
   };
-  const run = async ({ id, method, args }: { id: number; method: Method; args: unknown }): Promise<void> => {
+  const run = async (id: number, method: Method, args: unknown): Promise<void> => {
     const controller = new AbortController();
     if (method !== "unload") running.set(id, controller);
     const isWanted = (): boolean => method === "unload" || running.has(id);
@@ -147,11 +168,24 @@ export function serveRpc(endpoint: Endpoint, handlers: Handlers): Served {
       running.delete(id);
     }
   };
-  endpoint.addEventListener("message", ({ data }) => {
-    const message = data as ToWorker;
-    if ("abort" in message) running.get(message.id)?.abort();
-    else void run(message);
-  });
+  const receive = (message: unknown): void => {
+    if (!isObject(message)) {
+      // A browser gives null for what nests too deep for it. Only a call is large, and it is the next one.
+      newest += 1;
+      return postError(newest, new GemletError("bad-request", "the request did not arrive whole; it may nest too deep"));
+    }
+    const { id, method, args, abort } = message;
+    if (!Number.isSafeInteger(id)) return;
+    if (abort === true) return running.get(id as number)?.abort();
+    newest = Math.max(newest, id as number);
+    if (running.has(id as number)) return; // it is answered already
+    if (typeof method !== "string" || !Object.hasOwn(handlers, method)) {
+      return postError(id as number, new GemletError("bad-request", `expected one of ${Object.keys(handlers).join(", ")}, found ${show(method)}`));
+    }
+    void run(id as number, method as Method, args);
+  };
+  endpoint.addEventListener("message", ({ data }) => receive(data));
+  endpoint.addEventListener("messageerror", () => receive(null));
   return {
     notify: (notice) => post({ notice }),
     end: (error) => {

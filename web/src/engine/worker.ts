@@ -3,17 +3,28 @@
  * in the page's own thread. One file for all three, since each build of it would bring a grammar library of its own.
  */
 
+import { holdLock } from "../artifact/locks";
 import { EngineServer } from "./engine_server";
 import type { Endpoint } from "./rpc";
+
+/** A lock that this worker holds for as long as it is there: who gets it knows that the worker is gone, of which nothing else tells. */
+async function holdLifetime(): Promise<string> {
+  const name = `gemlet worker ${crypto.randomUUID()}`;
+  await holdLock(name);
+  return name;
+}
 
 if ("document" in globalThis) {
   // By its address this script is told from another version of it in the same page.
   globalThis.addEventListener(import.meta.url, (event) => new EngineServer().connect((event as CustomEvent<MessagePort>).detail));
 } else if ("onconnect" in globalThis) {
-  const server = new EngineServer(() => globalThis.close());
+  const server = new EngineServer(() => globalThis.close(), holdLifetime());
   globalThis.addEventListener("connect", (event) => {
     const port = (event as MessageEvent).ports[0]!;
     server.connect(port);
     port.start();
   });
-} else new EngineServer().connect(globalThis as unknown as Endpoint);
+} else {
+  // Without https there are no locks.
+  new EngineServer(undefined, "locks" in navigator ? holdLifetime() : null).connect(globalThis as unknown as Endpoint);
+}

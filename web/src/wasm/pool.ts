@@ -36,6 +36,7 @@ export class Pool {
 function answer(worker: Worker, name: string): Promise<void> {
   return new Promise((resolve, reject) => {
     worker.addEventListener("message", () => resolve(), { once: true });
+    worker.addEventListener("messageerror", () => reject(new GemletError("worker-failed", `${name} failed: its message could not be read`)));
     worker.addEventListener("error", (event) => {
       reject(new GemletError("worker-failed", `${name} failed: ${workerFailure(event)}`));
     });
