@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from .checkpoint import Checkpoint
-from .checkpoint.tokenizer import ids_without_text, special_token_ids, tokenizer_json_from_folder, tokenizer_json_from_gguf
+from .checkpoint.texts import read_texts
 from .emit.manifest import SCHEMA, manifest
 from .emit.shards import ShardWriter
 from .emit.wasm import LIMIT, WasmTarget, emit_modules, plan_wasm, unfit_entry, wasm_entry
@@ -35,9 +35,8 @@ def compile_model(checkpoint: Checkpoint, out: Path, name: str | None, quant: st
     if weights and not checkpoint.tensors:
         raise GemletError(f"{checkpoint.path}: no weights here, only a configuration; compile needs a checkpoint, or --no-weights for the kernels alone")
     with progress.phase("lowering the model", None, "steps"):
-        tokenizer = tokenizer_json(checkpoint) if weights else None
-        withheld = ids_without_text(tokenizer, checkpoint.config["vocab_size"]) if weights else ()
-        lowered = lower_model(checkpoint, quant, context, dump, withheld=withheld)
+        texts = read_texts(checkpoint) if weights else None  # first, since what is wrong with them is found in seconds
+        lowered = lower_model(checkpoint, quant, context, dump, withheld=texts.withheld if texts else ())
         wasm = plan_wasm(lowered) if WASM in targets else None
     fits = wasm is not None and wasm.memory_bytes <= LIMIT
     if targets == (WASM,) and not fits:
@@ -52,11 +51,10 @@ def compile_model(checkpoint: Checkpoint, out: Path, name: str | None, quant: st
         shaders = write_shaders(folder, lowered, dump, progress) if WEBGPU in targets else {}
         modules = write_modules(folder, wasm, dump, progress) if fits else []
         programs = ([lowered.program] if WEBGPU in targets else []) + (wasm.programs[:1] if fits else [])
-        tokens = special_token_ids(tokenizer, checkpoint.generation) if weights else None
-        answer = known_answer(lowered, tokenizer, tokens, progress) if weights else None
+        answer = known_answer(lowered, texts.tokenizer, texts.tokens, progress) if texts else None
         shards, pieces = write_weights(folder, lowered, programs, progress) if weights else ([], {})
-        write_texts(folder, checkpoint, tokenizer)
-        document = manifest(name, checkpoint, quant, targets, lowered, shaders if WEBGPU in targets else None, tokens, shards, pieces)
+        write_texts(folder, checkpoint, texts.tokenizer if texts else None)
+        document = manifest(name, checkpoint, quant, targets, lowered, shaders if WEBGPU in targets else None, texts and texts.tokens, shards, pieces)
         document["known_answer"] = answer
         document["wasm"] = wasm and (wasm_entry(wasm, modules, pieces) if fits else unfit_entry(wasm))
         write_json(folder / "model.json", document)
@@ -80,13 +78,6 @@ def checked_name(name: str) -> str:
     if name.lower() == INDEX:  # where upper and lower case are the same file, too
         raise GemletError(f"--name {name!r}: this file lists the models; expected another name")
     return name
-
-
-def tokenizer_json(checkpoint: Checkpoint) -> bytes:
-    """The tokenizer as Hugging Face JSON, from the checkpoint's own file or its GGUF's vocabulary."""
-    if checkpoint.gguf_fields:
-        return tokenizer_json_from_gguf(checkpoint.gguf_fields, checkpoint.path)
-    return tokenizer_json_from_folder(checkpoint.folder)
 
 
 def write_shaders(folder: Path, lowered: Lowered, dump: Path | None, progress: Progress) -> dict[str, Shader]:

@@ -15,10 +15,16 @@ from typing import Any
 import numpy as np
 from gguf import GGUF_DEFAULT_ALIGNMENT, GGUF_MAGIC, GGMLQuantizationType, GGUFValueType
 
+from compiler.checkpoint.json_file import printable, shown
 from compiler.checkpoint.tensor import SOURCE_FORMATS, Tensor, block_sizes
 from compiler.errors import GemletError
 
 VERSIONS = (2, 3)
+# What a header may take. Gemma 4's vocabulary and merges have 16 MB; a file that claims more would fill the memory.
+LARGEST_HEADER = 64 << 20
+MOST_ENTRIES = 1 << 16  # of metadata, and of tensors
+MOST_STRINGS = 1 << 22  # in all arrays together
+MOST_DIMENSIONS = 4  # as in ggml
 SCALARS = {  # GGUF type -> struct format of its little-endian value
     GGUFValueType.UINT8: "<B",
     GGUFValueType.INT8: "<b",
@@ -57,7 +63,8 @@ def read_gguf_file(path: Path) -> GGUFFile:
 class _HeaderReader:
     def __init__(self, path: Path, data: mmap.mmap, size: int) -> None:
         self.path, self.data, self.size = path, data, size
-        self.position = 4
+        self.end = min(size, LARGEST_HEADER)
+        self.position, self.strings = 4, 0
 
     def read(self) -> GGUFFile:
         version = self._scalar("<I")
@@ -65,23 +72,25 @@ class _HeaderReader:
             raise GemletError(
                 f"{self.path}: GGUF version {version}; expected one of {VERSIONS}. Convert the file again."
             )
-        tensor_count, field_count = self._scalar("<Q"), self._scalar("<Q")
-        fields = {}
+        tensor_count, field_count = (self._count(what, MOST_ENTRIES) for what in ("tensors", "metadata entries"))
+        fields: dict[str, Any] = {}
         for _ in range(field_count):
             key = self._string()
+            if key in fields:
+                raise GemletError(f"{self.path}: metadata {shown(key)} is there twice. Convert the file again.")
             fields[key] = self._value(self._value_type(key), key)
         infos = [self._tensor_info() for _ in range(tensor_count)]
         alignment = fields.get("general.alignment", GGUF_DEFAULT_ALIGNMENT)
-        if not isinstance(alignment, int) or alignment < 1:
+        if not isinstance(alignment, int) or isinstance(alignment, bool) or alignment < 1 or alignment & alignment - 1:
             raise GemletError(
-                f"{self.path}: metadata general.alignment: expected a positive number, found {alignment!r}. "
+                f"{self.path}: metadata general.alignment: expected a power of two, found {shown(alignment)}. "
                 "The file is damaged; download or convert it again."
             )
         data_start = -(-self.position // alignment) * alignment
-        tensors = {}
+        tensors: dict[str, Tensor] = {}
         for name, shape, source_format, offset in infos:
             tensor = Tensor(name, shape, source_format, self.path, name, data_start + offset)
-            end = tensor.offset + tensor.row_count * tensor.row_bytes
+            end = _end(tensor)
             if end > self.size:
                 raise GemletError(
                     f"{self.path}: tensor {name}: its data ends at byte {end}, but the file has {self.size} bytes. "
@@ -90,14 +99,33 @@ class _HeaderReader:
             if name in tensors:
                 raise GemletError(f"{self.path}: tensor {name} is there twice. Convert the file again.")
             tensors[name] = tensor
+        self._require_apart(sorted(tensors.values(), key=lambda tensor: tensor.offset))
         return GGUFFile(self.path, fields, tensors)
+
+    def _require_apart(self, ordered: list[Tensor]) -> None:
+        for before, tensor in zip(ordered, ordered[1:]):
+            if tensor.offset < _end(before):
+                raise GemletError(
+                    f"{self.path}: tensor {tensor.source_name} overlaps tensor {before.source_name}; expected one behind "
+                    "the other. The file is damaged; download or convert it again."
+                )
+
+    def _count(self, what: str, most: int) -> int:
+        count = self._scalar("<Q")
+        if count > most:
+            raise GemletError(
+                f"{self.path}: the header claims {count} {what}, more than the {most} that any Gemma needs. "
+                "The file is damaged; download it again."
+            )
+        return count
 
     def _take(self, count: int) -> bytes:
         end = self.position + count
-        if end > self.size:
+        if end > self.end:
+            limit = f"the file has {self.size}" if self.end == self.size else f"no Gemma's header has more than {self.end}"
             raise GemletError(
-                f"{self.path}: the header ends in mid-entry: {count} bytes expected at byte {self.position}, but the "
-                f"file has {self.size}. The file is truncated or damaged; download it again."
+                f"{self.path}: the header ends in mid-entry: {count} bytes expected at byte {self.position}, but {limit}. "
+                "The file is truncated or damaged; download it again."
             )
         taken = self.data[self.position : end]
         self.position = end
@@ -119,7 +147,7 @@ class _HeaderReader:
     def _value_type(self, key: str) -> GGUFValueType:
         code = self._scalar("<I")
         if code not in (*SCALARS, GGUFValueType.STRING, GGUFValueType.ARRAY):
-            raise GemletError(f"{self.path}: metadata {key}: unknown value type {code}. The file is damaged.")
+            raise GemletError(f"{self.path}: metadata {shown(key)}: unknown value type {code}. The file is damaged.")
         return GGUFValueType(code)
 
     def _value(self, kind: GGUFValueType, key: str) -> Any:
@@ -130,16 +158,27 @@ class _HeaderReader:
         item, count = self._value_type(key), self._scalar("<Q")
         if item == GGUFValueType.ARRAY:
             raise GemletError(
-                f"{self.path}: metadata {key}: an array of arrays; expected plain values. Convert the file again."
+                f"{self.path}: metadata {shown(key)}: an array of arrays; expected plain values. Convert the file again."
             )
         if item == GGUFValueType.STRING:
+            self.strings += count
+            if self.strings > MOST_STRINGS:
+                raise GemletError(
+                    f"{self.path}: metadata {shown(key)}: {count} texts, more than any Gemma's vocabulary has. "
+                    "The file is damaged; download it again."
+                )
             return [self._string() for _ in range(count)]
         layout = np.dtype(SCALARS[item])
         return np.frombuffer(self._take(count * layout.itemsize), layout).tolist()
 
     def _tensor_info(self) -> tuple[str, tuple[int, ...], str, int]:
-        name = self._string()
+        name = printable(self._string(), str(self.path))
         dimensions = self._scalar("<I")
+        if dimensions > MOST_DIMENSIONS:
+            raise GemletError(
+                f"{self.path}: tensor {name}: {dimensions} dimensions; expected at most {MOST_DIMENSIONS}. "
+                "The file is damaged; download or convert it again."
+            )
         shape = tuple(self._scalar("<Q") for _ in range(dimensions))[::-1]  # the file has the contiguous axis first
         code, offset = self._scalar("<I"), self._scalar("<Q")
         known = code in list(GGMLQuantizationType)
@@ -155,3 +194,8 @@ class _HeaderReader:
                 f"{block_sizes(source_format)[0]} values. The file is damaged; download or convert it again."
             )
         return name, shape, source_format, offset
+
+
+def _end(tensor: Tensor) -> int:
+    """The file's byte behind the tensor's last."""
+    return tensor.offset + tensor.row_count * tensor.row_bytes

@@ -4,13 +4,15 @@ The exact definition is transformers' `integrations/gemma_quant.py`: values are 
 an offset; a float32 scale belongs to a row, or, in embeddings, to each of the blocks that a row is divided into.
 """
 
-import re
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from compiler.checkpoint.guarded import guarded
+from compiler.checkpoint.json_file import list_of, shown, typed
 from compiler.checkpoint.tensor import Tensor
 from compiler.errors import GemletError
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 MOBILE = "MOBILE_INT"  # starts the source formats
 METHOD = "gemma"  # what quantization_config calls it
 BITS = (2, 4, 8)
+MOST_PATTERNS = 4096
 PER_LAYER = "embed_tokens_per_layer"
 EMBEDDINGS = ("embed_tokens", PER_LAYER)
 DTYPES = {2: "U8", 4: "U8", 8: "I8"}
@@ -31,8 +34,13 @@ BESIDE = (*VALUES.values(), "input_activation_scale", "output_activation_scale",
 
 @dataclass(frozen=True)
 class MobileQuantization:
-    """Which modules are quantized, and to how many bits: `quantization_config`, by the modules' names in the checkpoint."""
+    """Which modules are quantized, and to how many bits: `quantization_config`, by the modules' names in the checkpoint.
 
+    Its patterns are regular expressions of whoever wrote the file, so that another process looks for them. Raises GemletError
+    where they are none, or take too long.
+    """
+
+    where: str  # the file and its key, for messages
     prefix: str  # of the text model in those names
     num_bits: int
     embeddings: bool
@@ -45,15 +53,23 @@ class MobileQuantization:
 
     def bits(self, module: str) -> int:
         """The bits of a quantized module."""
-        found = [(match.start(), bits) for pattern, bits in self.overrides if (match := re.search(pattern, module))]
+        starts = _first_matches(self.where, tuple(pattern for pattern, _ in self.overrides), module)
+        found = [(start, bits) for start, (_, bits) in zip(starts, self.overrides) if start is not None]
         return min(found, key=lambda place_and_bits: place_and_bits[0], default=(0, self.num_bits))[1]
 
     def quantizes(self, module: str) -> bool:
         """Whether a linear layer or an embedding of that name is quantized."""
         if module.rpartition(".")[2] in EMBEDDINGS and not self.embeddings:
             return False
-        boundary = r"(?:(?<=\.)|(?=\.|$))"
-        return not any(re.match(f"(?:{key}){boundary}", module) or module.endswith(key) for key in self.exceptions)
+        whole_parts = tuple(rf"\A(?:{key})(?:(?<=\.)|(?=\.|$))" for key in self.exceptions)
+        matches = _first_matches(self.where, whole_parts, module)
+        return not (any(start == 0 for start in matches) or any(module.endswith(key) for key in self.exceptions))
+
+
+@lru_cache(1 << 16)
+def _first_matches(where: str, patterns: tuple[str, ...], module: str) -> list[int | None]:
+    """Where in the module's name the first match of each pattern starts; None for one without."""
+    return guarded.ask(where, {"patterns": patterns, "text": module}) if patterns else []
 
 
 def read_quantization(raw: dict[str, Any], path: Path) -> MobileQuantization | None:
@@ -64,21 +80,33 @@ def read_quantization(raw: dict[str, Any], path: Path) -> MobileQuantization | N
     stated = raw.get("quantization_config")
     if stated is None:
         return None
-    if not isinstance(stated, dict) or stated.get("quant_method") != METHOD:
-        method = stated.get("quant_method") if isinstance(stated, dict) else stated
+    where = f"{path}: quantization_config"
+    method = stated.get("quant_method") if isinstance(stated, dict) else stated
+    if not isinstance(stated, dict) or method != METHOD:
         raise GemletError(
-            f"{path}: quantization_config: quant_method {method!r} is not supported; expected {METHOD!r} (Gemma's mobile "
+            f"{where}: quant_method {shown(method)} is not supported; expected {METHOD!r} (Gemma's mobile "
             "checkpoints) or no quantization. Take the unquantized checkpoint of this model, or a GGUF file."
         )
     default = stated.get("num_bits", 4)
-    modules = stated.get("module_quant_configs") or {}
-    overrides = tuple((pattern, options.get("num_bits", default)) for pattern, options in modules.items())
+    modules = typed(_stated(stated, "module_quant_configs", {}), dict, f"{where}.module_quant_configs")
+    overrides = tuple(
+        (pattern, typed(options, dict, f"{where}.module_quant_configs: {shown(pattern)}").get("num_bits", default))
+        for pattern, options in modules.items()
+    )
     for pattern, bits in (("num_bits", default), *overrides):
-        if bits not in BITS:
-            raise GemletError(f"{path}: quantization_config: {pattern}: {bits!r} bits; expected one of {BITS}.")
-    exceptions = tuple(stated.get("modules_to_not_convert") or ())
+        if typed(bits, int, f"{where}: {pattern}") not in BITS:
+            raise GemletError(f"{where}: {pattern}: {shown(bits)} bits; expected one of {BITS}.")
+    exceptions = tuple(list_of(_stated(stated, "modules_to_not_convert", []), str, f"{where}.modules_to_not_convert"))
+    if len(overrides) + len(exceptions) > MOST_PATTERNS:
+        raise GemletError(f"{where}: more than {MOST_PATTERNS} patterns. Take another file of this model.")
+    embeddings = typed(_stated(stated, "quantize_embeddings", False), bool, f"{where}.quantize_embeddings")
     prefix = "model.language_model." if "text_config" in raw else "model."
-    return MobileQuantization(prefix, default, bool(stated.get("quantize_embeddings")), overrides, exceptions)
+    return MobileQuantization(where, prefix, default, embeddings, overrides, exceptions)
+
+
+def _stated(options: dict[str, Any], key: str, default: Any) -> Any:
+    """The key's value; null means the same as its absence."""
+    return default if options.get(key) is None else options[key]
 
 
 def source_format(bits: int, block: int | None) -> str:

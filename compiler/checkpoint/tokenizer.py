@@ -1,18 +1,21 @@
 """The tokenizer that ships with a model: a tokenizer.json in Hugging Face's format, whatever the checkpoint has."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Tokenizer
-
+from compiler.checkpoint.guarded import guarded
+from compiler.checkpoint.json_file import list_of, parse_json_object, shown, typed
+from compiler.checkpoint.text_file import MIB, read_bytes
 from compiler.checkpoint.tokenizer_gguf import tokenizer_from_gguf
-from compiler.checkpoint.tokenizer_merges import needed_merges
+from compiler.checkpoint.tokenizer_merges import MOST_MERGES, needed_merges
 from compiler.errors import GemletError
 
+UNREADABLE = "the tokenizer cannot be loaded:"
 KEYS = {"added_tokens": [], "normalizer": None, "pre_tokenizer": None, "post_processor": None, "decoder": None}
+LARGEST = 64 * MIB  # Gemma's own tokenizer.json has 33 MB
 END_OF_TURN = ("<end_of_turn>", "<turn|>")  # of Gemma 3 and of Gemma 4
 
 
@@ -33,9 +36,10 @@ def tokenizer_json_from_folder(folder: Path) -> bytes:
     """
     path = folder / "tokenizer.json"
     if path.is_file():
-        content = path.read_bytes()
+        content = read_bytes(path, LARGEST)
+        document = parse_json_object(content, path, UNREADABLE)
         _check(content, path)
-        return _written(json.loads(content))
+        return _written(document, path)
     if (folder / "tokenizer.model").is_file():
         raise GemletError(
             f"{folder}: there is a tokenizer.model but no tokenizer.json. Make one with transformers: "
@@ -50,7 +54,7 @@ def tokenizer_json_from_gguf(fields: Mapping[str, Any], path: Path) -> bytes:
     fields: metadata of the file, plain Python values; path: the file, for messages.
     Raises GemletError where the vocabulary is missing, of another kind, or unsound.
     """
-    content = _written(tokenizer_from_gguf(fields, path))
+    content = _written(tokenizer_from_gguf(fields, path), path)
     _check(content, path)
     return content
 
@@ -63,7 +67,7 @@ def special_token_ids(tokenizer_json: bytes, generation: Mapping[str, Any]) -> S
     `add_bos` holds wherever there is a BOS: without it every Gemma loses its way, although the configurations of
     Gemma 4 say no, because its chat template writes the BOS itself.
     """
-    named = {token["content"]: token["id"] for token in json.loads(tokenizer_json)["added_tokens"] if token["special"]}
+    named = special_tokens(json.loads(tokenizer_json), Path("tokenizer.json"))
     stated = {key: value for key, value in generation.items() if value is not None}
     bos = stated.get("bos_token_id", named.get("<bos>"))
     ends = [named[name] for name in END_OF_TURN if name in named]
@@ -75,14 +79,19 @@ def special_token_ids(tokenizer_json: bytes, generation: Mapping[str, Any]) -> S
     )
 
 
-def ids_without_text(tokenizer_json: bytes, vocabulary: int) -> tuple[tuple[int, int], ...]:
-    """(first, end) of the ids below `vocabulary` that the tokenizer has no token for, in order, none beside another."""
+def tokens_in(tokenizer_json: bytes) -> set[int]:
+    """The ids for which a tokenizer.json has a text. Unigram's pieces are numbered in their order."""
     document = json.loads(tokenizer_json)
     # By the file: the library in Rust gives added tokens behind a gap other ids, which the page does not.
-    pieces = document["model"]["vocab"]
-    known = set(pieces.values() if isinstance(pieces, dict) else range(len(pieces))) | {token["id"] for token in document["added_tokens"]}
+    pieces = document["model"].get("vocab") or {}
+    ids = set(pieces.values() if isinstance(pieces, dict) else range(len(pieces)))
+    return ids | {token["id"] for token in document["added_tokens"]}
+
+
+def ids_without_text(tokenizer_json: bytes, vocabulary: int) -> tuple[tuple[int, int], ...]:
+    """(first, end) of the ids below `vocabulary` that the tokenizer has no token for, in order, none beside another."""
     ranges: list[tuple[int, int]] = []
-    for token in sorted(set(range(vocabulary)) - known):
+    for token in sorted(set(range(vocabulary)) - tokens_in(tokenizer_json)):
         if ranges and ranges[-1][1] == token:
             ranges[-1] = (ranges[-1][0], token + 1)
         else:
@@ -91,23 +100,43 @@ def ids_without_text(tokenizer_json: bytes, vocabulary: int) -> tuple[tuple[int,
 
 
 def _check(content: bytes, path: Path) -> None:
-    try:
-        Tokenizer.from_buffer(content)
-    except ValueError as error:
-        raise GemletError(f"{path}: the tokenizer cannot be loaded: {error}. Download the file again.") from None
+    """Asks the tokenizers library, in a process that it may end."""
+    guarded.ask(f"{path}: {UNREADABLE[:-1]}", {}, content)
 
 
-def _written(document: dict[str, Any]) -> bytes:
+def _written(document: dict[str, Any], path: Path) -> bytes:
     """The document with only the needed merges, and with all keys that the loader in JavaScript insists on.
 
     No merge makes a special token. In a text these are cut out before anything is merged, so such a merge is of no
     use; and without it, a loader that leaves them out of `added_tokens` can never make one from what a user wrote.
     """
     document = {**KEYS, **document}
-    model = document["model"]
+    special = special_tokens(document, path)
+    model = typed(document.get("model"), dict, f"{path}: model")
     if model.get("type") == "BPE" and not model.get("continuing_subword_prefix") and not model.get("end_of_word_suffix"):
-        special = {token["content"] for token in document["added_tokens"] if token["special"]}
-        pairs = (merge.split(" ") if isinstance(merge, str) else merge for merge in model["merges"])
+        pairs = _merges(model.get("merges"), f"{path}: model.merges")
         merges = needed_merges((left, right) for left, right in pairs if left + right not in special)
         document["model"] = {**model, "merges": merges}
     return json.dumps(document, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
+
+
+def special_tokens(document: Mapping[str, Any], path: Path) -> dict[str, int]:
+    """Names and ids of a tokenizer.json's special tokens. Raises GemletError, which names the file, for wrong types."""
+    special = {}
+    for number, token in enumerate(list_of(document.get("added_tokens"), dict, f"{path}: added_tokens")):
+        where = f"{path}: added_tokens[{number}]"
+        if typed(token.get("special"), bool, f"{where}.special"):
+            special[typed(token.get("content"), str, f"{where}.content")] = typed(token.get("id"), int, f"{where}.id")
+    return special
+
+
+def _merges(stated: Any, where: str) -> Iterator[tuple[str, str]]:
+    """Merges as pairs; older files have texts with a space between."""
+    merges = typed(stated, list, where)
+    if len(merges) > MOST_MERGES:
+        raise GemletError(f"{where}: {len(merges)} merges; expected at most {MOST_MERGES}.")
+    for number, merge in enumerate(merges):
+        pair = merge.split(" ") if isinstance(merge, str) else merge
+        if not isinstance(pair, list | tuple) or len(pair) != 2 or not all(isinstance(part, str) for part in pair):
+            raise GemletError(f"{where}[{number}]: expected two tokens, found {shown(merge)}.")
+        yield pair[0], pair[1]

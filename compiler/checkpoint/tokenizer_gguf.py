@@ -7,16 +7,21 @@ the pieces <0x00> ... <0xFF> of its UTF-8 bytes. GGUF files of Gemma 3 hold the 
 """
 
 from collections.abc import Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from gguf import TokenType
 
-from compiler.checkpoint.tokenizer_merges import Merge, merges_of_pieces
+from compiler.checkpoint.json_file import list_of, shown, typed
+from compiler.checkpoint.tokenizer_merges import MOST_MERGES, Merge, merges_of_pieces
 from compiler.errors import GemletError
 
 MODELS = ("llama", "gemma4")
 SPACE = "\u2581"
+# Of pieces that are merged from others. Gemma's longest has 31 characters, and all have 1.5 million.
+LONGEST_PIECE = 256
+MOST_CHARACTERS = 8_000_000
 
 
 def tokenizer_from_gguf(fields: Mapping[str, Any], path: Path) -> dict[str, Any]:
@@ -25,10 +30,10 @@ def tokenizer_from_gguf(fields: Mapping[str, Any], path: Path) -> dict[str, Any]
     fields: metadata of the file, plain Python values; path: the file, for messages.
     Raises GemletError where the vocabulary is missing, of another kind, or does not add up.
     """
-    model = _field(fields, "tokenizer.ggml.model", path)
+    model = _field(fields, "tokenizer.ggml.model", str, path)
     if model not in MODELS:
         raise GemletError(
-            f"{path}: tokenizer.ggml.model is {model!r}; expected one of {', '.join(MODELS)}, the tokenizers of Gemma. "
+            f"{path}: tokenizer.ggml.model is {shown(model)}; expected one of {', '.join(MODELS)}, the tokenizers of Gemma. "
             "Is this a Gemma model? If so, convert it again with a current llama.cpp."
         )
     if fields.get("tokenizer.ggml.add_space_prefix"):
@@ -82,29 +87,33 @@ def tokenizer_from_gguf(fields: Mapping[str, Any], path: Path) -> dict[str, Any]
     }
 
 
-def _field(fields: Mapping[str, Any], key: str, path: Path) -> Any:
+def _field(fields: Mapping[str, Any], key: str, kind: type, path: Path) -> Any:
     if key not in fields:
         raise GemletError(f"{path}: metadata {key} is missing: the file holds no usable tokenizer. Convert it again.")
-    return fields[key]
+    return typed(fields[key], kind, f"{path}: metadata {key}")
 
 
-def _list(fields: Mapping[str, Any], key: str, count: int, path: Path) -> list[Any]:
-    values = _field(fields, key, path)
+def _list(fields: Mapping[str, Any], key: str, kind: type, path: Path) -> list[Any]:
+    return list_of(_field(fields, key, list, path), kind, f"{path}: metadata {key}")
+
+
+def _one_a_token(fields: Mapping[str, Any], key: str, kind: type, count: int, path: Path) -> list[Any]:
+    values = _list(fields, key, kind, path)
     if len(values) != count:
         raise GemletError(f"{path}: metadata {key} has {len(values)} values; expected {count}, one a token.")
     return values
 
 
 def _token_id(fields: Mapping[str, Any], key: str, count: int, path: Path) -> int:
-    token = _field(fields, key, path)
+    token = _field(fields, key, int, path)
     if not 0 <= token < count:
         raise GemletError(f"{path}: metadata {key} is {token}, but the vocabulary has {count} tokens.")
     return token
 
 
 def _token_types(fields: Mapping[str, Any], path: Path) -> list[int]:
-    tokens = _field(fields, "tokenizer.ggml.tokens", path)
-    types = _list(fields, "tokenizer.ggml.token_type", len(tokens), path)
+    tokens = _list(fields, "tokenizer.ggml.tokens", str, path)
+    types = _one_a_token(fields, "tokenizer.ggml.token_type", int, len(tokens), path)
     unknown = set(types) - set(TokenType)
     if unknown:
         raise GemletError(
@@ -123,7 +132,7 @@ def _pieces(fields: Mapping[str, Any], types: list[int], path: Path) -> list[str
     first: dict[str, int] = {}
     for number, piece in enumerate(pieces):
         if first.setdefault(piece, number) != number:
-            raise GemletError(f"{path}: tokens {first[piece]} and {number} are both {piece!r}. Convert the file again.")
+            raise GemletError(f"{path}: tokens {first[piece]} and {number} are both {shown(piece)}. Convert the file again.")
     bytes_missing = {f"<0x{byte:02X}>" for byte in range(256)} - first.keys()
     if bytes_missing:
         raise GemletError(
@@ -135,19 +144,36 @@ def _pieces(fields: Mapping[str, Any], types: list[int], path: Path) -> list[str
 
 def _merges_by_score(fields: Mapping[str, Any], pieces: list[str], types: list[int], path: Path) -> list[Merge]:
     # Only normal pieces: the others are cut out of the text whole, or stand for no text at all.
-    scores = _list(fields, "tokenizer.ggml.scores", len(pieces), path)
+    scores = _one_a_token(fields, "tokenizer.ggml.scores", float, len(pieces), path)
     normal = [number for number, kind in enumerate(types) if kind == TokenType.NORMAL]
-    return merges_of_pieces(pieces[number] for number in sorted(normal, key=lambda number: -scores[number]))
+    lengths = {number: len(pieces[number]) for number in normal}
+    longest = max(lengths, key=lengths.__getitem__, default=None)
+    if longest is not None and lengths[longest] > LONGEST_PIECE:
+        raise GemletError(
+            f"{path}: tokenizer.ggml.tokens: token {longest} has {lengths[longest]} characters; expected at most "
+            f"{LONGEST_PIECE}. The file is damaged; download it again."
+        )
+    merges = merges_of_pieces(pieces[number] for number in sorted(normal, key=lambda number: -scores[number]))
+    found = list(islice(merges, MOST_MERGES + 1)) if sum(lengths.values()) <= MOST_CHARACTERS else None
+    if found is None or len(found) > MOST_MERGES:
+        raise GemletError(
+            f"{path}: tokenizer.ggml.tokens: more than {MOST_CHARACTERS} characters or {MOST_MERGES} merges, far more than "
+            "a Gemma's. The file is damaged; download it again."
+        )
+    return found
 
 
 def _merges(fields: Mapping[str, Any], pieces: list[str], path: Path) -> list[Merge]:
     known = frozenset(pieces)
+    lines = _list(fields, "tokenizer.ggml.merges", str, path)
+    if len(lines) > MOST_MERGES:
+        raise GemletError(f"{path}: tokenizer.ggml.merges: {len(lines)} merges; expected at most {MOST_MERGES}.")
     merges = []
-    for number, line in enumerate(_field(fields, "tokenizer.ggml.merges", path)):
+    for number, line in enumerate(lines):
         left, _, right = line.partition(" ")
         if not {left, right, left + right} <= known:
             raise GemletError(
-                f"{path}: tokenizer.ggml.merges: merge {number} is {line!r}; expected two tokens of the vocabulary "
+                f"{path}: tokenizer.ggml.merges: merge {number} is {shown(line)}; expected two tokens of the vocabulary "
                 "with a space between, which join to a third. Convert the file again."
             )
         merges.append((left, right))

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from compiler.checkpoint import Checkpoint, open_checkpoint
+from compiler.checkpoint.texts import tokenizer_json
 from compiler.checkpoint.tokenizer import special_token_ids
 from compiler.errors import GemletError
 from compiler.known_answer import known_answer
 from compiler.known_answer.answer import BEST, LAYER_STRIPES, STRIPES, stripes
 from compiler.known_answer.prompt import LENGTH, known_prompt
 from compiler.known_answer.stored_weights import StoredWeights
-from compiler.package import compile_model, tokenizer_json
+from compiler.package import compile_model
 from compiler.pipeline import lower_model
 from compiler.progress import SilentProgress
 from compiler.quantize.format import GROUP

@@ -1,0 +1,96 @@
+"""The process that tries inputs one after the other. It says which it begins, so that the parent knows at which it hangs or dies."""
+
+import argparse
+import json
+import resource
+import shutil
+import sys
+import traceback
+from pathlib import Path
+
+sys.modules["torch"] = None  # type: ignore[assignment]  # TVM imports it where it finds it: seconds, for nothing
+
+from compiler.errors import GemletError  # noqa: E402
+from compiler.plan import plan_model  # noqa: E402
+from model_defs.config import ConfigError  # noqa: E402
+from tests.fuzz.importing import difference, import_checkpoint  # noqa: E402
+from tests.fuzz.inputs import GGUF, Input, Inputs  # noqa: E402
+
+EXTRA_MEMORY = 1 << 30
+
+
+class Trial:
+    """Imports inputs in folders of `place`, each checkpoint's sound files beside the damaged one."""
+
+    def __init__(self, inputs: Inputs, place: Path, plans: int) -> None:
+        self.inputs, self.place, self.plans = inputs, place, plans
+        self.digests: dict[str, str] = {}
+        self.accepted = 0
+
+    def path(self, checkpoint: str) -> Path:
+        return self.place / checkpoint / "tiny.gguf" if checkpoint in GGUF else self.place / checkpoint
+
+    def write_sound(self, checkpoint: str) -> None:
+        folder = self.place / checkpoint
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        for name, content in self.inputs.sound(checkpoint).items():
+            (folder / name).write_bytes(content)
+        self.digests[checkpoint] = import_checkpoint(self.path(checkpoint)).digest
+
+    def outcome(self, number: int) -> tuple[str, str, str]:
+        """(kind of file, outcome, detail): "refused" with the message, "same", "other", or "FAILED" with what is wrong."""
+        tried = self.inputs.input(number)
+        if tried.checkpoint not in self.digests:
+            self.write_sound(tried.checkpoint)
+        place = self.place / tried.checkpoint / tried.file
+        sound = self.inputs.sound(tried.checkpoint)[tried.file]
+        place.write_bytes(tried.content)
+        try:
+            return (tried.kind, *self.imported(tried))
+        finally:
+            place.write_bytes(sound)
+
+    def imported(self, tried: Input) -> tuple[str, str]:
+        path = self.path(tried.checkpoint)
+        try:
+            found = import_checkpoint(path)
+            if found.digest == self.digests[tried.checkpoint]:
+                return "same", ""
+            wrong = difference(found, path)
+            if wrong is not None:
+                return "FAILED", f"read otherwise than its library does: {wrong}"
+            self.accepted += tried.file == "config.json" or tried.checkpoint in GGUF
+            if self.plans and self.accepted % self.plans == 1:
+                plan_model(found.checkpoint, "auto", None)
+            return "other", ""
+        except ConfigError as error:
+            return ("refused", str(error)) if str(error).startswith("config: ") else ("FAILED", f"ConfigError: {error}")
+        except GemletError as error:
+            return ("refused", str(error)) if str(self.place) in str(error) else ("FAILED", f"names no file: {error}")
+        except Exception as error:  # what the fuzzer is for
+            frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "/tests/fuzz/" not in frame.filename] or [None]
+            inner = [frame for frame in frames if frame and "/compiler/" in frame.filename] or frames
+            where = f"{Path(inner[-1].filename).name}:{inner[-1].lineno}" if inner[-1] else "?"
+            return "FAILED", f"{type(error).__name__} at {where}: {str(error)[:200]}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    for name in ("seed", "first", "count", "plans"):
+        parser.add_argument(name, type=int)
+    parser.add_argument("place", type=Path)
+    options = parser.parse_args()
+    trial = Trial(Inputs(options.seed), options.place, options.plans)
+    for checkpoint in (*GGUF, *trial.inputs.folders):
+        trial.write_sound(checkpoint)
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + EXTRA_MEMORY, used + EXTRA_MEMORY))
+    for number in range(options.first, options.first + options.count):
+        print(f"{number}", flush=True)
+        kind, outcome, detail = trial.outcome(number)
+        print(json.dumps([kind, outcome, detail]), flush=True)
+
+
+if __name__ == "__main__":
+    main()
