@@ -2,6 +2,7 @@
 
 import struct
 from dataclasses import dataclass, replace
+from functools import cached_property
 from random import Random
 from typing import Any
 
@@ -35,6 +36,7 @@ class Value:
     def array(items: str, values: list) -> "Value":
         return Value("array", values, items)
 
+    @cached_property
     def written(self) -> bytes:
         return struct.pack("<I", code(self.kind)) + self.payload()
 
@@ -104,7 +106,7 @@ class GGUFParts:
         keys = [*self.fields, *([self.twice] if self.twice is not None else [])]
         counts = (len(self.tensors) if self.tensor_count is None else self.tensor_count, len(keys) if self.field_count is None else self.field_count)
         head = self.magic + struct.pack("<IQQ", self.version, *counts)
-        head += b"".join(text(key) + self.fields[key].written() for key in keys)
+        head += b"".join(text(key) + self.fields[key].written for key in keys)
         data, infos = b"", b""
         for tensor in self.tensors:
             offset = len(data) if tensor.offset is None else tensor.offset

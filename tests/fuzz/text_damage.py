@@ -15,14 +15,14 @@ FILES = ("../model-00001-of-00002.safetensors", "/etc/passwd", "", ".", "..", "a
 
 
 def damaged_template(content: bytes, random: Random) -> bytes:
-    kind = random.randrange(8)
+    kind = random.randrange(24)
     place = random.randrange(len(content))
     if kind == 0:
         return cut_or_flip(content, random)
     if kind == 1:
         return random.choice((b"{% if x %}" * 2000, b"{{ x" + b".a" * 20000 + b" }}", b"{{ " + b"-" * 5000 + b"1 }}", b" " * 100000, b"{" * 50000, b"{#" * 5000, b"x" * 2_000_000))
     pieces = "".join(random.choice(TAGS) for _ in range(random.choice((1, 1, 2, 5)))).encode()
-    return content[:place] + pieces + content[place:] if kind < 6 else pieces
+    return content[:place] + pieces + content[place:] if kind < 18 else pieces
 
 
 def damaged_readme(content: bytes, random: Random) -> bytes:
