@@ -12,10 +12,11 @@ export type ErrorCode =
   | "no-backend" // nothing here can run this artifact
   | "storage" // the browser's private file system: not there, full, or in use by another tab
   | "unloaded" // the engine was told to unload
-  | "worker-failed";
+  | "worker-failed"
+  | "wrong-answers"; // what runs here does not give the model's known answer
 
-/** What can happen to a GPU that has worked before. Another backend may go on then. */
-const GPU_FAILURES: readonly ErrorCode[] = ["device-lost", "gpu-error"];
+/** What can happen to a backend that could be chosen. Another may take its place then. */
+const BACKEND_FAILURES: readonly ErrorCode[] = ["device-lost", "gpu-error", "wrong-answers"];
 
 export class GemletError extends Error {
   constructor(
@@ -27,8 +28,8 @@ export class GemletError extends Error {
   }
 }
 
-export function isGpuFailure(error: unknown): error is GemletError {
-  return error instanceof GemletError && GPU_FAILURES.includes(error.code);
+export function isBackendFailure(error: unknown): error is GemletError {
+  return error instanceof GemletError && BACKEND_FAILURES.includes(error.code);
 }
 
 /** Throws GemletError "aborted" where the signal has fired. */

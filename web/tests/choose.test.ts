@@ -55,9 +55,13 @@ describe("chooseBackend", () => {
 });
 
 describe("chooseAfter", () => {
-  test("gives WebAssembly, with the GPU's failure as its reason", () => {
+  test("gives the other backend, with the failure as its reason", async () => {
     vi.stubGlobal("navigator", { hardwareConcurrency: 2 });
     const failure = new GemletError("device-lost", "the GPU was lost (reset)");
-    expect(chooseAfter(failure, { ...REQUEST, backend: "auto" }, both).info).toMatchObject({ name: "wasm", reason: "WebGPU failed: the GPU was lost (reset)" });
+    const after = await chooseAfter(failure, "wasm", { ...REQUEST, backend: "auto" }, both);
+    expect(after.info).toMatchObject({ name: "wasm", reason: "WebGPU failed: the GPU was lost (reset)" });
+    vi.stubGlobal("navigator", { hardwareConcurrency: 2, gpu: fakeGpu(webgpu.limits, [], [], true).gpu });
+    const before = await chooseAfter(new GemletError("wrong-answers", "4 is 5"), "webgpu", { ...REQUEST, backend: "auto" }, both);
+    expect(before.info).toMatchObject({ name: "webgpu", reason: "WebAssembly failed: 4 is 5" });
   });
 });

@@ -1,12 +1,13 @@
 /** A backend that recites token ids, and remembers what it was asked. */
 
 import type { Chunk } from "../src/generate/chunks";
-import type { Backend, CacheCopy, Drawn, DrawRequest, Sampling } from "../src/backend/backend";
+import type { ActivationsRequest, Backend, BackendInfo, CacheCopy, Drawn, DrawRequest, Sampling } from "../src/backend/backend";
 import { KeptTokens } from "../src/generate/kept_tokens";
 import type { Manifest } from "../src/artifact/manifest";
 
 export class FakeBackend implements Backend {
-  readonly info = { name: "webgpu" as const, reason: "a test", adapter: "none", per_layer_embeddings: null, kernels: null, threads: null, module: null };
+  info: BackendInfo = { name: "webgpu", reason: "a test", adapter: "none", per_layer_embeddings: null, kernels: null, threads: null, module: null, known_answer: null };
+  activations: ActivationsRequest = "float";
   readonly weights = { weights: [], write: () => undefined, flush: async () => undefined, stored: null };
   readonly prefillSizes: readonly number[];
   readonly mostInFlight: number;
@@ -46,6 +47,9 @@ export class FakeBackend implements Backend {
   async allocate(): Promise<void> {}
   async prepare(): Promise<void> {}
   async complete(): Promise<void> {}
+  async withoutVariants(): Promise<boolean> {
+    return false;
+  }
 
   start(sampling: Sampling, position: number): void {
     this.calls.push(position === 0 ? "start" : `start ${position}`);

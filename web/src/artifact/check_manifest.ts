@@ -1,6 +1,7 @@
 /** Checks model.json before anything is downloaded or created from it. */
 
 import { GemletError } from "../errors";
+import { checkKnownAnswer } from "./check_known_answer";
 import { checkWasm } from "./check_wasm";
 import { adjustmentBytes, type KernelSpec, type Manifest, MAX_STOP_TOKENS, SCHEMA, STATE_FIELDS, vocabularySize } from "./manifest";
 
@@ -26,6 +27,7 @@ const KEYS: Record<Exclude<keyof Manifest, "schema">, Kind> = {
   tables: "array",
   kernels: "array",
   steps: "object",
+  known_answer: "object or null",
   shards: "array",
   weights: "array",
   targets: "array",
@@ -65,6 +67,7 @@ export function checkManifest(value: unknown, url: string): Manifest {
     for (const kernel of manifest.kernels) checkVariants(kernel, fail);
     checkState(manifest, fail);
   }
+  if (manifest.known_answer !== null) checkKnownAnswer(manifest.known_answer, manifest, fail);
   if (manifest.wasm !== null) checkWasm(manifest, manifest.wasm, fail);
   return manifest;
 }

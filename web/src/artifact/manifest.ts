@@ -26,11 +26,28 @@ export interface Manifest {
   tables: Table[];
   kernels: KernelSpec[];
   steps: Record<string, Launch[]>;
+  /** Null in an artifact without weights. */
+  known_answer: KnownAnswer | null;
   shards: Shard[];
   weights: Weight[];
   /** What it was compiled for. Where "webgpu" is none of it, `kernels`, `steps`, `buffers`, `tables`, `weights` and `limits` are empty. */
   targets: Target[];
   wasm: WasmProgram | Unfit | null;
+}
+
+/** How far numbers may be off, by how activations are taken. */
+export type Tolerance = Record<"float" | "float16" | "int16" | "int8", number>;
+
+/** What the model answers to a fixed prompt. */
+export interface KnownAnswer {
+  ids: number[];
+  /** Id and logit, the largest first. */
+  best: [number, number][];
+  /** Signed sums of all logits. */
+  stripes: number[];
+  /** Of each layer: signed sums of the last token's hidden state, and its root mean square. */
+  layers: number[][];
+  tolerance: { best: Tolerance; stripes: Tolerance; layers: Tolerance[] };
 }
 
 export interface License {

@@ -4,6 +4,7 @@ import type { Manifest } from "../artifact/manifest";
 import type { ShardSink } from "../artifact/shards";
 import type { Chunk } from "../generate/chunks";
 import type { KeptTokens } from "../generate/kept_tokens";
+import type { KnownAnswerCheck } from "../known_answer/check";
 
 export type BackendName = "webgpu" | "wasm";
 
@@ -87,6 +88,15 @@ export interface BackendInfo {
   threads: number | null;
   /** What runs on the processor; null on a GPU, and until it is known. */
   module: ModuleInfo | null;
+  /** Whether it gives the answer that is known of the model; null until that was tried, and of artifacts that have none. */
+  known_answer: KnownAnswerInfo | null;
+}
+
+/** source: computed now, or at an earlier load. refused: what came out with variants of kernels, where these were taken back since it was wrong. */
+export interface KnownAnswerInfo {
+  source: "computed" | "remembered";
+  check: KnownAnswerCheck;
+  refused: KnownAnswerCheck | null;
 }
 
 export interface ModuleInfo {
@@ -123,7 +133,9 @@ export interface ArtifactSource {
 }
 
 export interface Backend {
-  readonly info: BackendInfo;
+  info: BackendInfo;
+  /** How products take their activations, once `complete` is done. */
+  readonly activations: ActivationsRequest;
   readonly weights: ShardSink;
   /** Chunk sizes of a prompt, ascending. */
   readonly prefillSizes: readonly number[];
@@ -145,6 +157,8 @@ export interface Backend {
    * request says otherwise; WebAssembly orders the weights' words as its kernels read them.
    */
   complete(): Promise<void>;
+  /** Lets kernels stand for themselves in place of variants, for this model from now on; false where there is nothing to take back. */
+  withoutVariants(): Promise<boolean>;
   /** Begins an answer; `position`: tokens whose KV counts, and stays. The next chunk follows them. */
   start(sampling: Sampling, position: number): void;
   /** Queues one chunk, of one of `prefillSizes`, from the current position on; resolves when it has run. */

@@ -1,7 +1,7 @@
 /** Holds the backend of a model, and puts another in its place where its GPU fails. */
 
 import type { Backend } from "../backend/backend";
-import { GemletError, isGpuFailure } from "../errors";
+import { GemletError, isBackendFailure } from "../errors";
 import type { Backends } from "../generate/generate";
 
 /** Loads what takes the place of a backend that failed so. Throws GemletError, with the code of `failure` where nothing can. */
@@ -24,7 +24,7 @@ export class BackendSlot implements Backends {
 
   /** Goes on where a request that asked for it is aborted: the next one needs it too. */
   async replace(failed: Backend, cause: unknown): Promise<Backend> {
-    if (!isGpuFailure(cause)) throw cause;
+    if (!isBackendFailure(cause)) throw cause;
     if (!this.fallBack) throw new GemletError(cause.code, `${cause.message}; load the model again`);
     this.replacement ??= this.load(failed, this.fallBack, cause).finally(() => (this.replacement = undefined));
     return this.replacement;

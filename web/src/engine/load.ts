@@ -4,9 +4,9 @@ import { checkManifest } from "../artifact/check_manifest";
 import { fetchJson, fetchText } from "../artifact/fetching";
 import type { Manifest } from "../artifact/manifest";
 import type { AskForRoom } from "../artifact/room";
-import type { ActivationsRequest, Backend, TuningRequest } from "../backend/backend";
-import { chooseAfter, chooseBackend, type ChoiceRequest } from "../backend/choose";
-import { GemletError, isGpuFailure } from "../errors";
+import type { ActivationsRequest, Backend, BackendName, TuningRequest } from "../backend/backend";
+import { chooseAfter, chooseBackend, type ChoiceRequest, otherBackend } from "../backend/choose";
+import { GemletError, isBackendFailure } from "../errors";
 import { ChatTemplate } from "../text/chat";
 import { Tokenizer } from "../text/tokenizer";
 import type { FallBack } from "./backend_slot";
@@ -27,6 +27,8 @@ export interface LoadRequest extends ChoiceRequest, CoreOptions {
   /** Whether the page answers `storageFull`. */
   asksForRoom: boolean;
 }
+
+const TITLES: Record<BackendName, string> = { webgpu: "WebGPU", wasm: "WebAssembly" };
 
 interface Text {
   tokenizer: Tokenizer;
@@ -61,26 +63,30 @@ export async function loadModel(
 
   let text: Promise<Text> | undefined;
   const loadTextOnce = (): Promise<Text> => (text ??= loadText(folder, manifest, onProgress, signal));
-  const fallBack: FallBack = async (failure, ended) => {
+  const fallBackTo = (other: BackendName): FallBack => async (failure, ended) => {
     try {
-      const next = chooseAfter(failure, request, manifest);
+      const next = await chooseAfter(failure, other, request, manifest);
       await loadBackend(next, load, ended, loadTextOnce);
       return next;
     } catch (error) {
       if (!(error instanceof GemletError) || error.code === "aborted") throw error;
-      throw new GemletError(failure.code, `${failure.message}; WebAssembly cannot take over: ${error.message}`);
+      throw new GemletError(failure.code, `${failure.message}; ${TITLES[other]} cannot take over: ${error.message}`);
     }
   };
-  let backend = await chooseBackend(request, manifest);
-  // Who asks for WebGPU by name is told that it failed.
-  const canFallBack = request.backend === "auto" && backend.info.name === "webgpu" && manifest.wasm !== null;
-  try {
-    await loadBackend(backend, load, signal, loadTextOnce);
-  } catch (error) {
-    if (!canFallBack || !isGpuFailure(error)) throw error;
-    backend = await fallBack(error, signal);
-  }
-  return { manifest, backend, storage, ...(await loadTextOnce()), fallBack: canFallBack && backend.info.name === "webgpu" ? fallBack : null };
+  const backend = await chooseBackend(request, manifest);
+  // Who asks for one by name is told that it failed.
+  const other = otherBackend(request, backend, manifest);
+  const ready = async (): Promise<{ backend: Backend; fallBack: FallBack | null }> => {
+    try {
+      await loadBackend(backend, load, signal, loadTextOnce);
+      return { backend, fallBack: other === "wasm" ? fallBackTo(other) : null };
+    } catch (error) {
+      if (other === null || !isBackendFailure(error)) throw error;
+      return { backend: await fallBackTo(other)(error, signal), fallBack: null };
+    }
+  };
+  const loaded = await ready();
+  return { manifest, storage, ...loaded, ...(await loadTextOnce()) };
 }
 
 async function loadText(

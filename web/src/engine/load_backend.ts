@@ -5,6 +5,7 @@ import type { Manifest } from "../artifact/manifest";
 import type { AskForRoom } from "../artifact/room";
 import type { Backend, EmbeddingsRequest, KernelsRequest } from "../backend/backend";
 import { throwIfAborted } from "../errors";
+import { requireKnownAnswer } from "../known_answer/require";
 import { loadWeights, type StorageInfo } from "./load_weights";
 
 /** How far a phase is. Kernels are compiled while weights, and then the tokenizer, are loaded. */
@@ -30,7 +31,7 @@ export interface BackendLoad {
 
 /**
  * Makes a backend that was just chosen ready to answer. `afterWeights` runs beside the kernels' compilation when all weights are there: with both in memory
- * at once, the peak would be twice as high. Throws GemletError; the backend is unloaded then.
+ * at once, the peak would be twice as high. Throws GemletError, "wrong-answers" where it does not give the model's known answer; the backend is unloaded then.
  */
 export async function loadBackend(backend: Backend, load: BackendLoad, signal: AbortSignal, afterWeights?: () => Promise<unknown>): Promise<void> {
   const failed = new AbortController();
@@ -40,6 +41,8 @@ export async function loadBackend(backend: Backend, load: BackendLoad, signal: A
     await Promise.all([loadWeights(backend.weights, load, either).then(load.onStorage).then(afterWeights), loadKernels(backend, load, either)]);
     throwIfAborted(signal);
     await backend.complete();
+    throwIfAborted(signal);
+    await requireKnownAnswer(backend, load.manifest, load.kernels.activations);
     throwIfAborted(signal);
   } catch (error) {
     failed.abort();

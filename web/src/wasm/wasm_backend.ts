@@ -2,7 +2,7 @@
 
 import type { Manifest, WasmModule, WasmProgram } from "../artifact/manifest";
 import type { ShardSink } from "../artifact/shards";
-import type { ArtifactSource, Backend, BackendInfo, CacheCopy, Drawn, DrawRequest, KernelsRequest, Sampling } from "../backend/backend";
+import type { ActivationsRequest, ArtifactSource, Backend, BackendInfo, CacheCopy, Drawn, DrawRequest, KernelsRequest, Sampling } from "../backend/backend";
 import { State } from "../backend/state";
 import { Turns } from "../backend/turn";
 import { usedBytes } from "../backend/used_bytes";
@@ -29,6 +29,9 @@ interface Loaded {
 /** Of the warm-up's tokens: with so many before them the loops of attention run long enough for browsers to compile them well. */
 const WARM_POSITION = 500;
 
+/** What `info.adapter` says. */
+export const PROCESSOR = "the processor";
+
 export class WasmBackend implements Backend {
   info: BackendInfo;
   readonly prefillSizes: readonly number[];
@@ -54,7 +57,7 @@ export class WasmBackend implements Backend {
     this.prefillSizes = program.prefill;
     this.kept = new KeptTokens(manifest);
     this.loaded = { memory, state: new State(manifest, memory.buffer, program.state, program.state_bytes) };
-    this.info = { name: "wasm", reason, adapter: "the processor", per_layer_embeddings: null, kernels: null, threads: chosen.threads, module: null };
+    this.info = { name: "wasm", reason, adapter: PROCESSOR, per_layer_embeddings: null, kernels: null, threads: chosen.threads, module: null, known_answer: null };
   }
 
   /** The memory was had when the backend was opened. */
@@ -115,6 +118,15 @@ export class WasmBackend implements Backend {
     this.start({ temperature: 0, top_k: 0, top_p: 1, min_p: 0, seed: 0, stop: [] }, 0);
     this.need().state.setChunk(Math.max(0, Math.min(WARM_POSITION, this.manifest.context - 2)), [0]);
     for (const step of [`prefill_${this.prefillSizes.at(-1)!}`, "tail", "sample", "decode"]) this.run(step);
+  }
+
+  get activations(): ActivationsRequest {
+    return this.info.module!.activations;
+  }
+
+  /** A module's weights lie in an order of its own. */
+  async withoutVariants(): Promise<boolean> {
+    return false;
   }
 
   start(sampling: Sampling, position: number): void {

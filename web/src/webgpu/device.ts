@@ -91,7 +91,8 @@ function offeredLimits(adapter: GPUAdapter): Record<string, number | undefined> 
   return adapter.limits as unknown as Record<string, number | undefined>;
 }
 
-function describe(info: GPUAdapterInfo): string {
+/** The hardware, for people. */
+export function describe(info: GPUAdapterInfo): string {
   const words = [info.vendor, info.architecture, info.description || info.device].filter((word) => word);
   return (words.join(" ") || "an unnamed GPU") + (info.isFallbackAdapter ? " (software)" : "");
 }

@@ -1,8 +1,8 @@
 /** Chooses what stands for each kernel, as the page asks: unmeasured, from memory, or by trying it out on the device. */
 
 import type { KernelSpec } from "../artifact/manifest";
-import { TuningMemory, type Winners } from "../artifact/tuning_memory";
-import type { ArtifactSource, KernelsInfo, KernelsRequest } from "../backend/backend";
+import { DeviceMemory } from "../artifact/device_memory";
+import type { ActivationsRequest, ArtifactSource, KernelsInfo, KernelsRequest } from "../backend/backend";
 import type { OpenDevice } from "./device";
 import { Pipelines } from "./kernels";
 import { LaunchTimer, repeatsFor } from "./launch_timer";
@@ -12,6 +12,9 @@ import { type Choice, hasVariants, kernelsInfo, type Limits, unmeasured, usableV
 
 /** Launches of a kernel that a run makes, each with weights of its own: else a cache could hold what a token has to fetch from memory. */
 const MOST_LAUNCHES = 4;
+
+/** Name of the winner by name of the kernel; a kernel that won over its variants has its own. */
+type Winners = Record<string, string>;
 
 type Adapter = Pick<OpenDevice, "identity" | "offered" | "software">;
 
@@ -30,8 +33,8 @@ export class Tuning {
   private constructor(
     private readonly device: GPUDevice,
     private readonly artifact: ArtifactSource,
-    private readonly memory: TuningMemory | null,
-    request: KernelsRequest,
+    private readonly memory: DeviceMemory<Winners> | null,
+    private readonly request: KernelsRequest,
     { offered, software }: Adapter,
     remembered: Winners | null,
   ) {
@@ -68,13 +71,35 @@ export class Tuning {
     const { tuning } = request;
     const measures = hasVariants(manifest) && (tuning === "auto" || (tuning !== "off" && "milliseconds" in tuning));
     const subject = JSON.stringify([manifest, [...offered].sort(), request.activations]);
-    const memory = measures ? await TuningMemory.of(identity, manifest.name, subject) : null;
+    const memory = measures ? await DeviceMemory.of<Winners>("tuning", identity, manifest.name, subject) : null;
     return new Tuning(device, artifact, memory, request, adapter, (tuning === "auto" && (await memory?.recall())) || null);
+  }
+
+  /**
+   * Lets each kernel stand for itself, as from now on whenever this model is loaded here; what the page forced stays. Resolves with whether anything
+   * changed. Throws GemletError "gpu-error".
+   */
+  async takeBack(program: Program): Promise<boolean> {
+    const changed = this.strict ? [] : [...this.choices.keys()].filter((kernel) => this.choices[kernel] !== null);
+    const { kernels } = this.artifact.manifest;
+    const pipelines = await Promise.all(changed.map((kernel) => this.pipelines.of(kernels[kernel]!)));
+    for (const [i, kernel] of changed.entries()) {
+      this.choices[kernel] = null;
+      program.use(kernel, pipelines[i]!, null);
+    }
+    this.pipelines.clear();
+    if (changed.length > 0) await this.memory?.keep(Object.fromEntries(kernels.map(({ name }) => [name, name])));
+    return changed.length > 0;
   }
 
   /** Whether each choice has to compile. */
   get strict(): boolean {
     return this.source === "forced";
+  }
+
+  /** What products make of their activations: what was asked for, where a variant does so. */
+  get activations(): ActivationsRequest {
+    return this.choices.some((choice) => choice && !choice.exact) ? this.request.activations : "float";
   }
 
   info(kernels: readonly KernelSpec[]): KernelsInfo {

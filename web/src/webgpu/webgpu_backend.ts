@@ -2,7 +2,7 @@
 
 import type { Manifest } from "../artifact/manifest";
 import type { ShardSink } from "../artifact/shards";
-import type { ArtifactSource, Backend, BackendInfo, CacheCopy, Drawn, DrawRequest, EmbeddingsRequest, KernelsRequest, Sampling } from "../backend/backend";
+import type { ActivationsRequest, ArtifactSource, Backend, BackendInfo, CacheCopy, Drawn, DrawRequest, EmbeddingsRequest, KernelsRequest, Sampling } from "../backend/backend";
 import { State } from "../backend/state";
 import { GemletError } from "../errors";
 import type { Chunk } from "../generate/chunks";
@@ -52,7 +52,7 @@ export class WebGpuBackend implements Backend {
   ) {
     const { device, adapter } = opened;
     this.device = device;
-    this.info = { name: "webgpu", reason, adapter, per_layer_embeddings: null, kernels: null, threads: null, module: null };
+    this.info = { name: "webgpu", reason, adapter, per_layer_embeddings: null, kernels: null, threads: null, module: null, known_answer: null };
     this.prefillSizes = manifest.prefill;
     this.kept = new KeptTokens(manifest);
     this.parts = { total: manifest.kernels.length, unit: "kernels" };
@@ -106,6 +106,17 @@ export class WebGpuBackend implements Backend {
     });
     this.watch.check();
     this.info = { ...this.info, kernels: tuning.info(this.manifest.kernels) };
+  }
+
+  get activations(): ActivationsRequest {
+    return this.need().tuning.activations;
+  }
+
+  async withoutVariants(): Promise<boolean> {
+    const { program, tuning } = this.need();
+    const changed = await tuning.takeBack(program);
+    this.info = { ...this.info, kernels: tuning.info(this.manifest.kernels) };
+    return changed;
   }
 
   start(sampling: Sampling, position: number): void {

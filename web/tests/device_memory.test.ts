@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { TuningMemory } from "../src/artifact/tuning_memory";
+import { DeviceMemory, type Kind } from "../src/artifact/device_memory";
 import { FakeFileHandle, FakeFiles } from "./fake_files";
 
 let files: FakeFiles;
@@ -10,11 +10,11 @@ beforeEach(() => {
 });
 afterEach(() => vi.unstubAllGlobals());
 
-const memory = (change: { device?: string; model?: string; subject?: string } = {}) =>
-  TuningMemory.of(change.device ?? "acme", change.model ?? "e2b", change.subject ?? "manifest");
+const memory = (change: { kind?: Kind; device?: string; model?: string; subject?: string } = {}) =>
+  DeviceMemory.of<Record<string, string>>(change.kind ?? "tuning", change.device ?? "acme", change.model ?? "e2b", change.subject ?? "manifest");
 const WINNERS = { product: "wide" };
 
-describe("TuningMemory", () => {
+describe("DeviceMemory", () => {
   test("recalls what was kept, and at first nothing", async () => {
     expect(await (await memory()).recall()).toBeNull();
     await (await memory()).keep(WINNERS);
@@ -22,7 +22,7 @@ describe("TuningMemory", () => {
     expect(files.open.size).toBe(0);
   });
 
-  test.each([{ device: "other" }, { model: "other" }, { subject: "other" }])("knows nothing of %j", async (change) => {
+  test.each([{ kind: "known-answer" as const }, { device: "other" }, { model: "other" }, { subject: "other" }])("knows nothing of %j", async (change) => {
     await (await memory()).keep(WINNERS);
     expect(await (await memory(change)).recall()).toBeNull();
   });

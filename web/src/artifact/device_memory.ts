@@ -1,49 +1,49 @@
-/** What was found out about kernels on this device, kept in the browser's private files so that the next load need not ask again. */
+/** What was found out about a model on this device, kept in the browser's private files so that the next load need not ask again. */
 
 import { GemletError } from "../errors";
 import { sha256 } from "./hash";
 import { type FileHandle, openPrivateFolder } from "./private_files";
 
-const FOLDER = "gemlet-tuning";
+const FOLDER = "gemlet-device";
 
-/** Name of the winner by name of the kernel; a kernel that won over its variants has its own. */
-export type Winners = Record<string, string>;
+/** Which variants of kernels are fastest, and whether the model's known answer came out. */
+export type Kind = "tuning" | "known-answer";
 
-interface Content {
+interface Content<T> {
   subject: string;
-  winners: Winners;
+  found: T;
 }
 
 /**
  * One model on one device. It forgets what was found about another `subject`: the text of all that the outcome depends on, as the manifest.
  * Nothing here fails: where the browser keeps no files, or another tab has them open, nothing is remembered.
  */
-export class TuningMemory {
+export class DeviceMemory<T> {
   private constructor(
     private readonly file: string,
     private readonly subject: string,
   ) {}
 
-  static async of(device: string, model: string, subject: string): Promise<TuningMemory> {
-    return new TuningMemory(`${await hash(JSON.stringify([device, model]))}.json`, await hash(subject));
+  static async of<T>(kind: Kind, device: string, model: string, subject: string): Promise<DeviceMemory<T>> {
+    return new DeviceMemory<T>(`${await hash(JSON.stringify([kind, device, model]))}.json`, await hash(subject));
   }
 
-  async recall(): Promise<Winners | null> {
+  async recall(): Promise<T | null> {
     const text = await this.withFile(false, (handle) => {
       const bytes = new Uint8Array(handle.getSize());
       handle.read(bytes, { at: 0 });
       return new TextDecoder().decode(bytes);
     });
     try {
-      const { subject, winners } = JSON.parse(text ?? "null") as Content;
-      return subject === this.subject ? winners : null;
+      const { subject, found } = JSON.parse(text ?? "null") as Content<T>;
+      return subject === this.subject ? found : null;
     } catch {
       return null; // there is none, or it was cut short
     }
   }
 
-  async keep(winners: Winners): Promise<void> {
-    const bytes = new TextEncoder().encode(JSON.stringify({ subject: this.subject, winners } satisfies Content));
+  async keep(found: T): Promise<void> {
+    const bytes = new TextEncoder().encode(JSON.stringify({ subject: this.subject, found } satisfies Content<T>));
     await this.withFile(true, (handle) => {
       handle.truncate(0);
       handle.write(bytes, { at: 0 });
