@@ -1,7 +1,8 @@
 """What a Program's weights are made of: for each parameter of a model definition, its tensors and its format."""
 import math
+import re
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from .quantize import format_named
 from .quantize.choose import choose_format
 from .quantize.format import TABLE_TILE_ROWS, TILE_ROWS
 from .schedule.program import Buffer
+
+REPEATED = re.compile(r"model\.layers\.\d+\.self_attn\.([kv]_(proj|norm)\.weight|rotary_emb\.inv_freq)|model\.rotary_emb\.\w*inv_freq")
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ def plan_weights(model, parameters, checkpoint: Checkpoint, quant: str, tables: 
     for name, parameter in parameters:
         shape = tuple(int(extent) for extent in parameter.shape)
         sources = model.sources(name)
-        tensors = find_tensors(checkpoint, sources, shape) if checkpoint.tensors else ()
+        tensors = find_tensors(checkpoint, sources, shape, part_rows(model, name, shape[0], len(sources))) if checkpoint.tensors else ()
         formats = [tensor.source_format for tensor in tensors] or planned_source_formats(sources, checkpoint.config, checkpoint.quantization)
         is_matrix = len(shape) > 1
         format = choose_format(formats, quant) if is_matrix else "f32"
@@ -94,20 +97,35 @@ def activation_steps(tensors: tuple[Tensor, ...]) -> list[tuple[float, float]]:
     return [tensor.activation_steps() if isinstance(tensor, MobileTensor) else (0.0, 0.0) for tensor in tensors]
 
 
-def find_tensors(checkpoint: Checkpoint, sources: list[str], shape: tuple[int, ...]) -> tuple[Tensor, ...]:
-    """The tensors named `sources`, whose rows together make `shape`."""
+def find_tensors(checkpoint: Checkpoint, sources: list[str], shape: tuple[int, ...], rows: list[int]) -> tuple[Tensor, ...]:
+    """The tensors named `sources`, of so many rows each, that together make `shape`. Raises GemletError for a missing one or another shape."""
     if len(sources) == 1:
         return (checkpoint.tensor(sources[0], shape),)
-    present = [checkpoint.tensors.get(name) for name in sources]
-    # Where all parts are there, their own shapes say how the rows divide; the total and the width must be right.
-    tensors = tuple(checkpoint.tensor(name, tensor.shape if tensor else ("rows", shape[1])) for name, tensor in zip(sources, present))
-    rows = sum(tensor.shape[0] for tensor in tensors)
-    widths = {tensor.shape[1:] for tensor in tensors}
-    if rows != shape[0] or widths != {shape[1:]}:
-        found = ", ".join(f"{tensor.name} {tensor.shape}" for tensor in tensors)
-        raise GemletError(f"{checkpoint.path}: expected {' + '.join(sources)} to be {shape} together, found {found}. "
-                          "Check that the config belongs to these weights.")
-    return tensors
+    shapes = [(count, *shape[1:]) for count in rows]
+    present = [checkpoint.tensors[name] for name in sources if name in checkpoint.tensors]
+    if len(present) == len(sources) and [tensor.shape for tensor in present] != shapes:
+        found = ", ".join(f"{tensor.name} {tensor.shape}" for tensor in present)
+        raise GemletError(f"{checkpoint.path}: expected {' + '.join(sources)} to be {shape} together, found {found}; expected "
+                          f"{' + '.join(map(str, shapes))}. Check that the config belongs to these weights.")
+    return tuple(checkpoint.tensor(name, expected) for name, expected in zip(sources, shapes))
+
+
+def part_rows(model, parameter: str, rows: int, parts: int) -> list[int]:
+    """How the rows of a merged matrix divide: as its module splits what comes out (`bounds`), else evenly."""
+    module = model
+    for name in parameter.split(".")[:-2]:
+        module = module[int(name)] if name.isdecimal() else getattr(module, name)
+    bounds = getattr(module, "bounds", None)
+    if bounds is None or parts == 1:
+        return [rows // parts] * parts
+    return [end - start for start, end in pairwise([0, *bounds, rows])]
+
+
+def unused_tensors(checkpoint: Checkpoint, weights: list[Weight]) -> list[str]:
+    """The checkpoint's own names of tensors that the model has no place for, but for what checkpoints often repeat: K and V of layers
+    that read those of others, and tables that are computed."""
+    used = {tensor.name for weight in weights for tensor in weight.tensors}
+    return [tensor.source_name for name, tensor in checkpoint.tensors.items() if name not in used and not REPEATED.fullmatch(name)]
 
 
 STEPS = ".steps"

@@ -2,12 +2,15 @@
 
 import re
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from compiler.checkpoint.mobile import MobileQuantization
 from compiler.checkpoint.tensor import Tensor
 from compiler.errors import GemletError
+
+SIMILAR = 3  # names that a message lists
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class Checkpoint:
     hub_id: str | None = None  # owner/name, where it came from the hub
     revision: str | None = None  # commit there
     quantization: MobileQuantization | None = None  # what a mobile checkpoint's config says of its weights
+    notes: tuple[str, ...] = ()  # what the user should know of files and tensors that were left out
 
     @property
     def name(self) -> str:
@@ -53,9 +57,11 @@ class Checkpoint:
         """The tensor of that canonical name. Raises GemletError where it is missing or has another shape."""
         tensor = self.tensors.get(name)
         if tensor is None:
+            similar = get_close_matches(name, [found.source_name for found in self.tensors.values()], SIMILAR)
+            found = f"names like it: {', '.join(similar)}" if similar else f"among them {', '.join(list(self.tensors)[:SIMILAR])}"
             raise GemletError(
-                f"{self.path}: tensor {name} is missing; expected shape {shape}. "
-                f"The checkpoint has {len(self.tensors)} tensors: is it complete, and does its config belong to it?"
+                f"{self.path}: tensor {name} is missing; expected shape {tuple(shape)}. "
+                f"The checkpoint has {len(self.tensors)} tensors, {found}: is it complete, and does its config belong to it?"
             )
         if tensor.shape != tuple(shape):
             raise GemletError(

@@ -37,7 +37,6 @@ def gemma3_config(model: GGUFFile) -> dict[str, Any]:
             "full_attention": full_rope,
             "sliding_attention": {"rope_type": "default", "rope_theta": metadata.get("rope.freq_base_swa", 10_000.0)},
         },
-        "tie_word_embeddings": "output.weight" not in model.tensors,
     }
     return text_config(raw, model.path)
 

@@ -1,7 +1,7 @@
 """Gemma 4 in GGUF. Norms are stored as the factor that they multiply with, as in its other checkpoints.
 
 What the metadata does not say is read off the tensors: K = V where global layers have no `attn_v`, a head of its own
-where there is an `output`, and how much of a global head rotates from `rope_freqs`, which divides the frequencies: by 1
+where there is an `output` (tied_head.py), and how much of a global head rotates from `rope_freqs`, which divides the frequencies: by 1
 for the pairs that rotate, by 1e30 for those that must not.
 """
 
@@ -74,7 +74,6 @@ def gemma4_config(model: GGUFFile) -> dict[str, Any]:
             },
             "sliding_attention": {"rope_type": "default", "rope_theta": metadata.get("rope.freq_base_swa", 10_000.0)},
         },
-        "tie_word_embeddings": "output.weight" not in model.tensors,
     }
     if table is not None:
         raw["vocab_size_per_layer_input"] = table.shape[0]

@@ -8,6 +8,8 @@ from compiler.checkpoint.gguf_model import open_gguf
 from compiler.checkpoint.gguf_split import text_models
 from compiler.checkpoint.hub import HUB_NAME, download
 from compiler.checkpoint.huggingface import open_config, open_folder
+from compiler.checkpoint.weight_files import adapter_error, is_adapter
+from compiler.checkpoint.file_kind import require_content
 from compiler.errors import GemletError
 
 
@@ -23,7 +25,7 @@ def open_checkpoint(model: str | Path) -> Checkpoint:
     if path.is_dir():
         return _open_directory(path)
     if path.is_file():
-        return open_config(path) if path.suffix == ".json" else open_gguf(path)
+        return _open_file(path)
     if HUB_NAME.fullmatch(str(model)):
         found = download(str(model))
         is_file = found.path.is_file()
@@ -35,12 +37,26 @@ def open_checkpoint(model: str | Path) -> Checkpoint:
     )
 
 
+def _open_file(path: Path) -> Checkpoint:
+    if path.suffix == ".safetensors" or path.name.endswith(".safetensors.index.json"):
+        raise GemletError(f"{path}: a file with weights alone. Give its folder, which has the config.json and the tokenizer, too.")
+    if path.suffix == ".json":
+        if path.name == "adapter_config.json":
+            raise adapter_error(path.parent)
+        return open_config(path)
+    require_content(path, "a GGUF file")
+    return open_gguf(path)
+
+
 def _open_directory(folder: Path) -> Checkpoint:
+    if is_adapter(folder):
+        raise adapter_error(folder)
     if (folder / "config.json").is_file():
         return open_folder(folder, title=folder.resolve().name)
     models = text_models(sorted(file.name for file in folder.glob("*.gguf")))
     if not models:
-        raise GemletError(f"{folder}: holds neither config.json nor a .gguf file. Is this the checkpoint's folder?")
+        found = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
+        raise GemletError(f"{folder}: holds neither config.json nor a .gguf file; found {found}. Is this the checkpoint's folder?")
     if len(models) > 1:
         raise GemletError(f"{folder}: holds {len(models)} GGUF models ({', '.join(models)}). Give the file of one.")
     return open_gguf(folder / models.popitem()[1][0])

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from compiler.checkpoint import open_checkpoint
-from compiler.checkpoint.huggingface import canonical_name
+from compiler.checkpoint.tensor_names import canonical_name
 from compiler.errors import GemletError
 from tests.fixtures.safetensors_files import GEMMA3, gemma3_model, write_folder
 
@@ -93,14 +93,6 @@ def test_towers_are_dropped_even_in_types_that_are_not_supported(tmp_path):
 def test_gemma4_norms_multiply_by_the_stored_weight(tmp_path):
     write_folder(tmp_path, {"model.norm.weight": torch.full((4,), 0.5)}, GEMMA4_CONFIG)
     np.testing.assert_array_equal(open_checkpoint(tmp_path).tensors["model.norm.weight"].values(), np.float32(0.5))
-
-
-def test_a_head_is_kept_only_where_it_is_not_tied(tmp_path):
-    tensors = {"lm_head.weight": torch.ones(4, 4)}
-    write_folder(tmp_path, tensors, CONFIG)
-    assert open_checkpoint(tmp_path).tensors == {}
-    write_folder(tmp_path, tensors, CONFIG | {"tie_word_embeddings": False})
-    assert list(open_checkpoint(tmp_path).tensors) == ["lm_head.weight"]
 
 
 def test_generation_and_template_come_from_their_own_files_first(folder):
