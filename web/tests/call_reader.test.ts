@@ -121,4 +121,28 @@ describe("CallReader", () => {
 
   test.each(["", "weather{}", "call:weather", "call:{}", "call:f{a:1", "call:f{a}", "call:f{a:1 b:2}x", "call:f{a:1}}", "call:f[1]", "call:f{[a]:1}", "call: {}", 'call:f{a:"x}', `call:f{a:[${"[".repeat(200)}`])(
     "refuses %s", (text) => expect(parse(text)).toBeNull());
+
+  test("gives JSON of an object or nothing, whatever it reads, the same in pieces of any length", () => {
+    const parts = ["call:", "f", "{", "}", "[", "]", "(", ")", ":", ",", "=", QUOTE, '"', "'", "\\", " ", "\n", "a", "1", ".", "-", "true", "☕", "\u0001", "{a:1}", "a:", `${QUOTE}x${QUOTE}`];
+    let state = 7;
+    const draw = (below: number): number => {
+      state = (Math.imul(state, 1103515245) + 12345) >>> 0;
+      return (state >>> 8) % below;
+    };
+    let read = 0;
+    for (let round = 0; round < 10000; round++) {
+      const text = `call:f${draw(2) ? "{" : "("}${Array.from({ length: draw(10) }, () => parts[draw(parts.length)]).join("")}${["", "}", ")"][draw(3)]}`;
+      for (const marked of [false, true]) {
+        const found = parse(text, Infinity, marked);
+        expect(parse(text, 1 + draw(3), marked)?.arguments).toBe(found?.arguments);
+        if (found === null) continue;
+        read += 1;
+        const value: unknown = JSON.parse(found.arguments);
+        expect(typeof value === "object" && value !== null && !Array.isArray(value), text).toBe(true);
+        // What is read without the last token is read the same with it.
+        if (!marked) expect(parse(text, Infinity, true)!.arguments).toBe(found.arguments);
+      }
+    }
+    expect(read).toBeGreaterThan(500);
+  });
 });

@@ -37,6 +37,7 @@ describe("A prompt that opens a thought", () => {
     ["<|channel>thought\n", "it never ends", "it never ends", ""],
     ["<|channel>thought\n", "a<channel|>Yes<channel|>, no", "a", "Yes, no"],
     ["", "<|channel>thought\nhm<channel|>Yes", "hm", "Yes"],
+    ["<|channel>thought\n", "<|channel>thought\nhm<channel|>Yes", "hm", "Yes"],
   ])("%j goes on with %j as a thought, and then as text", async (begun, answer, thought, text) => {
     expect(await answered(begun, answer)).toMatchObject({ reasoning_content: thought, content: text, finish_reason: "stop" });
   });

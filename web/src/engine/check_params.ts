@@ -3,7 +3,7 @@
 import { isWithoutText, type Manifest, vocabularySize } from "../artifact/manifest";
 import { GemletError } from "../errors";
 import { GRAMMAR_CHECKS } from "./answer_grammar";
-import { type Check, check, fail, fields, isInteger, isObject, isText, show, within } from "./check_fields";
+import { type Check, check, fail, fields, isInteger, isObject, isText, jsonObject, show, within } from "./check_fields";
 import { CHAT_CHECKS, checkContinuation, MESSAGES_CHECK } from "./check_messages";
 import type { GenerateRequest, Logits } from "./core";
 import type { ChatParams, CompletionParams, IgnoredParams, SamplingParams } from "./openai";
@@ -29,11 +29,11 @@ const IGNORED_CHECKS: Record<keyof IgnoredParams, Check> = {
   user: anyText,
   safety_identifier: anyText,
   store: flag,
-  metadata: check("an object", isObject),
+  metadata: jsonObject,
   service_tier: anyText,
   prompt_cache_key: anyText,
   prompt_cache_retention: anyText,
-  prediction: check("an object", isObject),
+  prediction: jsonObject,
 };
 
 const SAMPLING_CHECKS: Record<keyof SamplingParams, Check> = {

@@ -125,7 +125,8 @@ export class AnswerReader {
     if (place === "call" && id === callEnd) return this.leave(() => this.endCall());
     if (place === "thought" && id === thoughtEnd) return this.leave(() => (this.place = "text"));
     if (place === "text" && (id === thoughtEnd || id === callEnd)) return this.leave(() => undefined); // one end too many
-    if (id === thoughtBegin && (place === "text" || (place === "call" && this.call.complete))) return this.leave(() => this.beginThought());
+    // In a thought it begins once more: the model does not always see that the prompt has opened one.
+    if (id === thoughtBegin && (place !== "call" || this.call.complete)) return this.leave(() => this.beginThought());
     if (id !== callBegin) return false;
     return this.leave(() => {
       if (place === "call") this.leaveCall(true); // a thought may be left without its end
