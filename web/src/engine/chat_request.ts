@@ -27,7 +27,8 @@ export interface ReadChat {
 
 /** Throws GemletError "bad-request" that names the field which contradicts another, or for which the model has no means. */
 export function readChat(params: ChatParams, chat: ChatTemplate, tokenizer: Tokenizer): ReadChat {
-  const { messages, tools = [], tool_choice = "auto", thinking_budget, continue_final_message, parallel_tool_calls = true } = params;
+  const { messages, tools = [], tool_choice = "auto", thinking_budget, continue_final_message } = params;
+  const { parallel_tool_calls = true } = params;
   checkTools(params, chat);
   const shown = tool_choice === "none" ? [] : tools;
   const thoughts = thoughtMarkers(tokenizer);

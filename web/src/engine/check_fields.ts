@@ -59,12 +59,17 @@ export const jsonObject: Check = (value, path) => {
   json(value, path);
 };
 
-/** Fields with objects of the API, or lists of them. What all others hold is the caller's own, and null a value there: in a schema, say. */
-const INNER = new Set(["messages", "tool_calls", "tools", "tool_choice", "function", "response_format", "json_schema", "stream_options"]);
+/** Fields with objects of the API, or lists of them. All others hold the caller's own values, of which null may be one. */
+const INNER = new Set([
+  "messages", "tool_calls", "tools", "tool_choice", "function", "response_format", "json_schema", "stream_options",
+]);
 /** The deepest of them is `messages[i].tool_calls[j].function`. */
 const DEEPEST = 6;
 
-/** The same without fields that are null, which means that they are absent; but for `content`, which a template may ask for. Nothing is changed in place. */
+/**
+ * The same without fields that are null, which means that they are absent; but for `content`, which a template may ask
+ * for. Nothing is changed in place.
+ */
 export function withoutNulls<T>(params: OrNull<T>): T;
 export function withoutNulls(value: unknown, depth?: number): unknown;
 export function withoutNulls(value: unknown, depth = 1): unknown {
@@ -72,7 +77,8 @@ export function withoutNulls(value: unknown, depth = 1): unknown {
   if (Array.isArray(value)) return value.map((item) => withoutNulls(item, depth + 1));
   if (!isObject(value)) return value;
   const given = Object.entries(value).filter(([field, item]) => item !== null || field === "content");
-  return Object.fromEntries(given.map(([field, item]) => [field, INNER.has(field) ? withoutNulls(item, depth + 1) : item]));
+  const inner = (field: string, item: unknown): unknown => (INNER.has(field) ? withoutNulls(item, depth + 1) : item);
+  return Object.fromEntries(given.map(([field, item]) => [field, inner(field, item)]));
 }
 
 export function fail(path: string, problem: string): never {

@@ -6,6 +6,7 @@ import { isShallow } from "./plain_data";
 
 const text = check("text", (value) => typeof value === "string");
 const name = check("text that is not empty", isText);
+const flag = check("true or false", (value) => typeof value === "boolean");
 const nothing = check("null", (value) => value === null);
 const orNull =
   (item: Check): Check =>
@@ -55,7 +56,7 @@ const tool = fields({
   type: isFunction,
   function: fields(
     { name },
-    { description: text, parameters: jsonObject, response: jsonObject, strict: check("true or false", (value) => typeof value === "boolean") },
+    { description: text, parameters: jsonObject, response: jsonObject, strict: flag },
   ),
 });
 
@@ -82,12 +83,15 @@ export const MESSAGES_CHECK = listOf("messages", message);
 export const CHAT_CHECKS: Record<string, Check> = {
   tools: listOf("tools", tool, 0),
   tool_choice: toolChoice,
-  modalities: check('["text"]: this engine answers in text', (value) => Array.isArray(value) && value.length > 0 && value.every((each) => each === "text")),
-  verbosity: check('"medium": this engine does not change how much a model says; ask for that in a message', (value) => value === "medium"),
+  modalities: check('["text"]: this engine answers in text', isListOfText),
+  verbosity: check(
+    '"medium": this engine does not change how much a model says; ask for that in a message',
+    (value) => value === "medium",
+  ),
   reasoning_effort: check(`one of ${EFFORTS.map(show).join(", ")}`, (value) => EFFORTS.includes(value as string)),
   thinking_budget: check("an integer of at least 0", (value) => isInteger(value) && value >= 0),
   chat_template_kwargs: variables,
-  continue_final_message: check("true or false", (value) => typeof value === "boolean"),
+  continue_final_message: flag,
 };
 
 /** Throws GemletError "bad-request" where `continue_final_message` has nothing to go on behind. */
@@ -103,6 +107,10 @@ export function checkContinuation({ messages, tool_choice = "auto", continue_fin
     fail(`${path}.content`, `continue_final_message goes on behind the content: expected text, perhaps empty, or parts, found ${show(last.content)}`);
   }
   if (tool_choice !== "auto" && tool_choice !== "none") fail("tool_choice", 'continue_final_message goes on with text: expected "auto" or "none"');
+}
+
+function isListOfText(value: unknown): boolean {
+  return Array.isArray(value) && value.length > 0 && value.every((each) => each === "text");
 }
 
 function isJsonOfObject(value: unknown): boolean {

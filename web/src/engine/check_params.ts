@@ -19,7 +19,11 @@ const isBoolean = (value: unknown): boolean => typeof value === "boolean";
 const isStop = (value: unknown): boolean => isText(value) && value.length <= LONGEST_STOP;
 const flag = check("true or false", isBoolean);
 
-const oneAnswer = check("1, since this engine gives one answer to a request; ask again, with another seed, for another", (value) => value === 1);
+const oneAnswer = check(
+  "1, since this engine gives one answer to a request; ask again, with another seed, for another",
+  (value) => value === 1,
+);
+const noEcho = check("false: the prompt is not repeated", (value) => value === false);
 const count = check("an integer of at least 1", (value) => isInteger(value) && value >= 1);
 const penalty = check("a number from -2 to 2", within(-2, 2));
 const topLogprobs = check(`an integer from 0 to ${MOST_TOP_LOGPROBS}`, (value) => isInteger(value) && within(0, MOST_TOP_LOGPROBS)(value));
@@ -63,7 +67,8 @@ const SAMPLING_CHECKS: Record<keyof SamplingParams, Check> = {
   stream: flag,
   stream_options: check(
     "{ include_usage: true or false }",
-    (value) => isObject(value) && Object.entries(value).every(([key, item]) => STREAM_OPTIONS.includes(key) && isBoolean(item)),
+    (value) =>
+      isObject(value) && Object.entries(value).every(([key, item]) => STREAM_OPTIONS.includes(key) && isBoolean(item)),
   ),
   model: check("the loaded model's name", isText),
   signal: check("an AbortSignal", (value) => value instanceof AbortSignal),
@@ -73,11 +78,18 @@ const PROMPT_CHECK = check("text or token ids", (value) => typeof value === "str
 
 const completionParams = fields(
   { prompt: PROMPT_CHECK },
-  { ...SAMPLING_CHECKS, logprobs: topLogprobs, best_of: oneAnswer, echo: check("false: the prompt is not repeated", (value) => value === false) },
+  { ...SAMPLING_CHECKS, logprobs: topLogprobs, best_of: oneAnswer, echo: noEcho },
 );
 const chatParams = fields(
   { messages: MESSAGES_CHECK },
-  { ...CHAT_CHECKS, ...SAMPLING_CHECKS, max_completion_tokens: count, parallel_tool_calls: flag, logprobs: flag, top_logprobs: topLogprobs },
+  {
+    ...CHAT_CHECKS,
+    ...SAMPLING_CHECKS,
+    max_completion_tokens: count,
+    parallel_tool_calls: flag,
+    logprobs: flag,
+    top_logprobs: topLogprobs,
+  },
 );
 
 const numbers = check("a list of integers from 0 on", isTokenList);

@@ -163,8 +163,10 @@ export class Core {
       const masks = grammar && (await this.grammars.begin(grammar));
       try {
         if (masks) onAccepted(ids.length);
-        const formed = masks && (reader.thinks ? new MasksAfterThought(masks, format.markers.thoughtEnd!, this.grammarTokens()) : masks);
-        const requestDraw = wanted && requestDrawOf(wanted, formed ?? (wanted.names ? this.callNames(names, reader.first.length) : null));
+        const { thoughtEnd } = format.markers;
+        const formed = masks && reader.thinks ? new MasksAfterThought(masks, thoughtEnd!, this.grammarTokens()) : masks;
+        const named = wanted?.names ? this.callNames(names, reader.first.length) : null;
+        const requestDraw = wanted && requestDrawOf(wanted, formed ?? named);
         return await generate(this.slot, (each) => tokenizer.decode(each), { ...generation, requestDraw }, onDrawn);
       } finally {
         masks?.dispose();
@@ -201,7 +203,9 @@ export class Core {
       if (!chat) throw new GemletError("bad-request", `messages: ${manifest.title} is a base model without a chat template; use completions`);
       const { conversation, format, ...rest } = readChat(request.params, chat, tokenizer);
       const ids = fitMessages(conversation, (each) => chat.encode(each), shifts ? fits : () => true);
-      if (!fits(ids.length)) throw overflow(ids.length, manifest, shifts ? "" : LET_FORGET, shifts ? NOTHING_TO_FORGET : "");
+      if (!fits(ids.length)) {
+        throw shifts ? overflow(ids.length, manifest, "", NOTHING_TO_FORGET) : overflow(ids.length, manifest, LET_FORGET);
+      }
       return { ids, format: { ...format, begun: lastTurn(tokenizer, ids, manifest.tokenizer.stop) }, ...rest };
     }
     const { prompt } = request.params;
@@ -219,7 +223,8 @@ export class Core {
 }
 
 const LET_FORGET = ', or let its beginning be forgotten with overflow: "shift"';
-const NOTHING_TO_FORGET = ", even with the last of the user's messages and the system's alone, so that nothing is left to forget";
+const NOTHING_TO_FORGET =
+  ", even with the last of the user's messages and the system's alone, so that nothing is left to forget";
 
 function overflow(length: number, { context }: Manifest, orElse: string, although = ""): GemletError {
   return new GemletError(

@@ -6,8 +6,8 @@ export class MasksAfterThought implements Masks {
   private readonly open: Int32Array<ArrayBuffer>;
 
   /**
-   * `masks`: of the text; `thoughtEnd`: the token that ends the thought. While it lasts, all tokens may come that have a text, of `texts` by id, and none of `stop`:
-   * the answer must not end before its text.
+   * `masks`: of the text; `thoughtEnd`: the token that ends the thought. While it lasts, all tokens may come that have a
+   * text, of `texts` by id, and none of `stop`: the answer must not end before its text.
    */
   constructor(
     private readonly masks: Masks,

@@ -9,7 +9,7 @@ export type * from "../text/messages";
 /** The same, with null for what may be absent. */
 export type OrNull<T> = { [K in keyof T]: Record<never, never> extends Pick<T, K> ? T[K] | null : T[K] };
 
-/** Fields of OpenAI's that mean nothing here, where nothing is kept, shared, priced or sent: they are taken and change nothing. */
+/** Fields of OpenAI's that are taken and change nothing, since here nothing is kept, shared, priced or sent. */
 export interface IgnoredParams {
   user?: string;
   safety_identifier?: string;

@@ -1,4 +1,4 @@
-/** How a model marks its thoughts and its tool calls: Gemma 4 and FunctionGemma with special tokens, other models not at all. */
+/** How a model marks thoughts and tool calls: Gemma 4 and FunctionGemma with special tokens, other models not at all. */
 
 import type { Tokenizer } from "./tokenizer";
 
@@ -21,7 +21,7 @@ export interface AnswerFormat {
   opening: readonly number[];
   /** Behind so many calls the answer ends. Default: no limit. */
   mostCalls?: number;
-  /** The end of the prompt, where a thought or a call may have been opened: the answer goes on in it. Default: nothing is open. */
+  /** The end of the prompt, which may have opened a thought or a call: the answer goes on in it. Default: nothing is open. */
   begun?: readonly number[];
 }
 
@@ -36,7 +36,10 @@ const THOUGHTS = { thoughtBegin: "<|channel>", thoughtEnd: "<channel|>" };
 /** Gemma 4's, and FunctionGemma's. `toolAnswer`: where a tool's answer begins, which the model waits for. */
 const CALLS = [
   { marks: { callBegin: "<|tool_call>", callEnd: "<tool_call|>", quote: '<|"|>' }, toolAnswer: "<|tool_response>" },
-  { marks: { callBegin: "<start_function_call>", callEnd: "<end_function_call>", quote: "<escape>" }, toolAnswer: "<start_function_response>" },
+  {
+    marks: { callBegin: "<start_function_call>", callEnd: "<end_function_call>", quote: "<escape>" },
+    toolAnswer: "<start_function_response>",
+  },
 ];
 /** What a turn of a conversation begins with. */
 const TURNS = ["<|turn>", "<start_of_turn>"];

@@ -1,5 +1,6 @@
 /**
- * Reads an answer token by token: text, thoughts and tool calls. It begins where the prompt ended, which may have opened a thought or a call.
+ * Reads an answer token by token: text, thoughts and tool calls. It begins where the prompt ended, which may have opened
+ * a thought or a call.
  *
  * Markers are found by their ids, so text that only looks like one stays text, and none is ever seen in part. A call is given out as it comes, and is
  * JSON when it is whole. One that breaks off, or turns out to be none, becomes text as well, since half a call must not be run.
@@ -68,11 +69,11 @@ export class AnswerReader {
 
   push(id: number): Read {
     this.beginDelta();
-    this.take(id);
+    if (!this.takeMarker(id)) this.takeToken(id);
     return { delta: this.delta, stopped: this.stopped, next: this.dueClosing() };
   }
 
-  /** The rest, when no id will follow. `isTurn`: the model itself ended its turn, by which a call may end that has all but its last token. */
+  /** The rest, when no id will follow. `isTurn`: the model ended its turn, which may stand for the last token of a call. */
   end(isTurn = false): Read {
     this.beginDelta();
     this.takeText(this.detokenizer.end());
@@ -105,10 +106,6 @@ export class AnswerReader {
     this.delta = { text: "", thought: "", calls: this.promptCalls.splice(0) };
   }
 
-  private take(id: number): void {
-    if (!this.takeMarker(id)) this.takeToken(id);
-  }
-
   private get closing(): readonly number[] {
     return this.thought.isAtLineStart ? [this.format.markers.thoughtEnd!] : this.format.closing;
   }
@@ -124,7 +121,8 @@ export class AnswerReader {
     if (place === "call" && id === quote) return this.leave(() => this.giveCall(this.call.quote()));
     if (place === "call" && id === callEnd) return this.leave(() => this.endCall());
     if (place === "thought" && id === thoughtEnd) return this.leave(() => (this.place = "text"));
-    if (place === "text" && (id === thoughtEnd || id === callEnd)) return this.leave(() => undefined); // one end too many
+    // One end too many.
+    if (place === "text" && (id === thoughtEnd || id === callEnd)) return this.leave(() => undefined);
     // In a thought it begins once more: the model does not always see that the prompt has opened one.
     if (id === thoughtBegin && (place !== "call" || this.call.complete)) return this.leave(() => this.beginThought());
     if (id !== callBegin) return false;
@@ -193,7 +191,7 @@ export class AnswerReader {
     this.stopped ||= this.callCount >= (this.format.mostCalls ?? Infinity);
   }
 
-  /** Ends a call whose last token did not come. `isOver`: the model went on to something else, so that nothing is missing. */
+  /** Ends a call whose last token did not come. `isOver`: the model went on to something else: nothing more would come. */
   private leaveCall(isOver: boolean): void {
     if (isOver && this.call.complete) this.endCall();
     else this.giveUpCall();

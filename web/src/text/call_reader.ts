@@ -1,10 +1,11 @@
 /**
- * Reads Gemma's own syntax of a tool call, `call:NAME{key:<|"|>text<|"|>,n:1,list:[true,null]}`, into a name and JSON, piece by piece. FunctionGemma has other
- * tokens for quotes.
+ * Reads Gemma's own syntax of a tool call, `call:NAME{key:<|"|>text<|"|>,n:1,list:[true,null]}`, into a name and JSON,
+ * piece by piece. FunctionGemma has another token for quotes.
  *
- * Models write it with mistakes. What can be read in one way alone is read: a colon in front of `call`, or in its place; `(…)` in place of `{…}`, around it, or
- * around `key=value` as in Python; JSON; a comma too many; a key without a value; a call without arguments; ends that are missing before the token that ends the
- * call; a second call before that token. All else is no call.
+ * Models write it with mistakes. What can be read in one way alone is read: a colon in front of `call`, or in its place;
+ * `(…)` in place of `{…}`, around it, or around `key=value` as in Python; JSON; a comma too many; a key without a value;
+ * a call without arguments; ends that are missing before the token that ends the call; a second call before that token.
+ * All else is no call.
  */
 
 import { CallValues } from "./call_values";
@@ -26,7 +27,7 @@ export class CallReader {
   private head = "";
   /** What stands since the last sign outside of quotes. */
   private word = "";
-  /** The quotation mark of the string that the word is, until it has ended; some models write such in place of their own quotes. */
+  /** The quotation mark of the string that the word is, until it ends; models write such in place of their own quotes. */
   private quotation = "";
   private isEscaped = false;
   /** "shell": behind a `(`, where an object may begin or its first key. */
@@ -81,14 +82,14 @@ export class CallReader {
       return this.failed ? "" : '"';
     }
     if (this.place === "head" || this.quotation !== "") this.failed = true;
-    const json = (this.place === "shell" ? this.beginKeywords() : this.endWord()) + this.take(() => this.values.string());
+    const before = this.place === "shell" ? this.beginKeywords() : this.endWord();
     this.place = "quotes";
-    return json;
+    return before + this.take(() => this.values.string());
   }
 
   /**
-   * The last of the arguments; null where this was no whole call. `marked`: the token that ends a call has come, so that all is there that the model meant, and
-   * ends of objects and lists that are missing are added.
+   * The last of the arguments; null where this was no whole call. `marked`: the token that ends a call has come, so that
+   * all is there that the model meant, and ends of objects and lists that are missing are added.
    */
   end(marked = false): string | null {
     let json = "";

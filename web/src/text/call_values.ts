@@ -5,7 +5,7 @@ import { jsonOfWord } from "./call_words";
 /** Deeper values are no call that anyone meant, and would exhaust the stack of whoever parses them. */
 const DEEPEST = 100;
 
-/** "key" and "item" may also be the end, since models leave a comma before it; "value" may be left out in an object, and is "" then. */
+/** "key" and "item" may also be the end: models leave a comma before it. A "value" of an object may be missing: "" then. */
 type Expected = "object" | "key" | "colon" | "value" | "item" | "comma" | "nothing";
 
 /** Each method gives what it adds to the JSON text, or null where it must not stand there. */

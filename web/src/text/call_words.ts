@@ -1,7 +1,9 @@
-/** JSON of what stands in a call without the model's own quotes: numbers, constants, strings as other languages quote them, and bare text. */
+/** JSON of what stands in a call without the model's own quotes: numbers, constants, strings in other quotes, and text. */
 
 /** Templates render values as Python does, and models copy that. */
-const CONSTANTS = new Map([["true", "true"], ["True", "true"], ["false", "false"], ["False", "false"], ["null", "null"], ["None", "null"], ["none", "null"]]);
+const CONSTANTS = new Map([
+  ["true", "true"], ["True", "true"], ["false", "false"], ["False", "false"], ["null", "null"], ["None", "null"], ["none", "null"],
+]);
 /** Digits may be missing on one side of the dot. With zeros in front it is no number but a code of digits. */
 const NUMBER = /^([+-]?)(0|[1-9]\d*)?(?:(\.)(\d*))?([eE][+-]?\d+)?$/;
 /** As a number it would lose its sign. */
@@ -25,10 +27,17 @@ function jsonNumber(word: string): string | undefined {
   return `${sign === "-" ? "-" : ""}${whole || "0"}${dot && `.${fraction || "0"}`}${exponent}`;
 }
 
-/** What stands between quotation marks, with JSON's escapes where it has no others, and else as it is: paths and patterns have backslashes of their own. */
+/**
+ * What stands between quotation marks, with JSON's escapes where it has no others, and else as it is: paths and patterns
+ * have backslashes of their own.
+ */
 function jsonOfQuoted(text: string): string {
-  const escaped = text.replace(/\\.|["\x00-\x1f]/gs, (found) => (found === "\\'" ? "'" : found.length > 1 ? found : JSON.stringify(found).slice(1, -1)));
-  const json = `"${escaped}"`;
+  const escaped = (character: string): string => JSON.stringify(character).slice(1, -1);
+  const inner = text.replace(/\\.|["\x00-\x1f]/gs, (found) => {
+    if (found === "\\'") return "'";
+    return found.length === 1 ? escaped(found) : found;
+  });
+  const json = `"${inner}"`;
   return isJson(json) ? json : JSON.stringify(text);
 }
 

@@ -1,4 +1,4 @@
-/** Numbers of JSON text as Python has them: whole ones of any length, and 1.0 that is not 1. JavaScript's numbers are neither. */
+/** Numbers of JSON text as Python has them, and JavaScript not: whole ones of any length, and 1.0 that is not 1. */
 
 import type { Json } from "./messages";
 import type { Value } from "./python";
@@ -17,11 +17,11 @@ export function parseExactly(text: string): Json {
   if (!(text.match(TOKENS) ?? []).some(isChanged)) return value;
   const mark = unusedCharacter(JSON.stringify(value));
   const marked = text.replace(TOKENS, (token) => (isChanged(token) ? `"${mark}${token}"` : token));
-  const restore = (_: string, item: unknown): unknown => (typeof item === "string" && item.startsWith(mark) ? new ExactNumber(item.slice(1)) : item);
-  return JSON.parse(marked, restore) as Json;
+  const isMarked = (item: unknown): item is string => typeof item === "string" && item.startsWith(mark);
+  return JSON.parse(marked, (_, item: unknown) => (isMarked(item) ? new ExactNumber(item.slice(1)) : item)) as Json;
 }
 
-/** Puts numbers of the template's own kind where `original` has exact ones. `whole`, `real`: values of the two kinds. */
+/** Puts numbers of the template's own kinds where `original` has exact ones. `whole`, `real`: values of these kinds. */
 export function placeExactNumbers(original: unknown, value: Value, whole: Value, real: Value): void {
   const placed = (item: unknown, current: Value): Value => {
     if (item instanceof ExactNumber) return numberValue(item.text, whole, real);
@@ -56,6 +56,9 @@ function isChanged(token: string): boolean {
 }
 
 function unusedCharacter(text: string): string {
-  for (let code = 0xe000; code <= 0xf8ff; code++) if (!text.includes(String.fromCharCode(code))) return String.fromCharCode(code);
+  for (let code = 0xe000; code <= 0xf8ff; code++) {
+    const character = String.fromCharCode(code);
+    if (!text.includes(character)) return character;
+  }
   throw new SyntaxError("the text uses all private-use characters of Unicode");
 }

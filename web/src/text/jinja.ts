@@ -29,8 +29,11 @@ const FUNCTIONS = {
   "as text": ([value]: [Value]) => str(value),
   "filter text": ([value]: [Value], filter: string) => TEXT_FILTERS[filter]!(str(value)),
   "filter all": ([list]: [Value], filter: string) => (list.value as Value[]).map((value) => TEXT_FILTERS[filter]!(str(value))),
-  "all as text": ([{ value }]: [Value]) => (typeof value === "string" ? [...value] : Array.isArray(value) ? (value as Value[]).map(str) : []),
-  "as JSON": ([value]: [Value], layout: unknown) => dumps(value, layout instanceof Map ? layoutOf(layout as Map<string, Value>) : {}),
+  "all as text": ([{ value }]: [Value]) => {
+    if (typeof value === "string") return [...value];
+    return Array.isArray(value) ? (value as Value[]).map(str) : [];
+  },
+  "as JSON": ([value]: [Value], keywords?: unknown) => dumps(value, layoutOf(keywords)),
 };
 
 /** Called first, with the messages of the template and a number of each kind, since only the library makes such. */
@@ -63,10 +66,13 @@ export function compileTemplate(source: string): (variables: Record<string, unkn
   };
 }
 
-/** The keywords of the filter. */
-function layoutOf(keywords: ReadonlyMap<string, Value>): JsonLayout {
-  const plain = ({ value }: Value): unknown => (Array.isArray(value) ? (value as Value[]).map((item) => item.value) : (value ?? null));
-  return Object.fromEntries([...keywords].map(([name, value]) => [name, plain(value)]));
+/** What the filter's keywords say, where it has such. */
+function layoutOf(keywords: unknown): JsonLayout {
+  if (!(keywords instanceof Map)) return {};
+  const plain = ({ value }: Value): unknown => {
+    return Array.isArray(value) ? (value as Value[]).map((item) => item.value) : (value ?? null);
+  };
+  return Object.fromEntries([...(keywords as Map<string, Value>)].map(([name, value]) => [name, plain(value)]));
 }
 
 /** Rewrites all that is below `value`; returns what takes its place. */

@@ -84,7 +84,9 @@ export function templateMessages(messages: readonly ChatMessage[]): Json {
     const { refusal, annotations, ...shown } = message as AssistantMessage;
     const { tool_calls } = shown;
     if (tool_calls === undefined) return shown as unknown as Json;
-    const calls = tool_calls.map((call) => ({ ...call, function: { ...call.function, arguments: parseExactly(call.function.arguments) } }));
+    const calls = tool_calls.map((call) => {
+      return { ...call, function: { ...call.function, arguments: parseExactly(call.function.arguments) } };
+    });
     return { ...shown, tool_calls: calls } as unknown as Json;
   });
 }

@@ -41,7 +41,8 @@ export function dumps(value: Value, layout: JsonLayout = {}, depth = 1): string 
   const [comma, colon] = layout.separators ?? [indent === null ? ", " : ",", ": "];
   const quoted = (text: string): string => {
     const json = JSON.stringify(text);
-    return ensure_ascii ? json.replace(/[^\0-\x7f]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`) : json;
+    const code = (unit: string): string => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;
+    return ensure_ascii ? json.replace(/[^\0-\x7f]/g, code) : json;
   };
   const lines = (begin: string, items: string[], end: string): string => {
     if (indent === null || items.length === 0) return begin + items.join(comma) + end;

@@ -84,9 +84,10 @@ export class Tokenizer {
     return add_bos && bos !== null && ids[0] !== bos ? [bos, ...ids] : ids;
   }
 
-  /** Text of the ids; tokens that the file marks as special give none, nor do ids that it does not know: embeddings may have more rows. */
+  /** Text of the ids; none of tokens that the file marks as special, nor of ids that it does not know. */
   decode(ids: readonly number[]): string {
-    const plain = ids.filter((id) => !this.silentIds.has(id) && (this.unlisted.has(id) || this.library.id_to_token(id) !== undefined));
+    const isKnown = (id: number): boolean => this.unlisted.has(id) || this.library.id_to_token(id) !== undefined;
+    const plain = ids.filter((id) => !this.silentIds.has(id) && isKnown(id));
     const at = plain.findIndex((id) => this.unlisted.has(id));
     if (at >= 0) return this.decode(plain.slice(0, at)) + this.unlisted.get(plain[at]!) + this.decode(plain.slice(at + 1));
     return plain.length === 0 ? "" : this.library.decode(plain);
