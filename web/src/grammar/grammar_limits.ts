@@ -6,7 +6,7 @@ import type { GrammarSpec } from "./grammars";
 /** The library traps at some 150. */
 export const MOST_DEPTH = 64;
 /** Of a caller's grammar or expression, and of what its repetitions stand for. */
-export const MOST_CHARACTERS = 100_000;
+export const MOST_CHARACTERS = 200_000;
 /** The library writes longer repetitions in another way. */
 const MOST_COPIES = 128;
 /** Of a grammar in the library's own form. */

@@ -5,8 +5,10 @@ export const PLAIN = String.raw`[^"\\\x00-\x1f]`;
 /** Up to here a string of bounded length is classes one by one, each of which takes 0.07 s to compile; longer ones have masks that are slow instead. */
 export const MOST_CLASSES = 48;
 
+/** White space is what a model writes that is at it: none, a space, or a new line and its indentation; so none is followed by other white space. */
 export const BASE = String.raw`
-ws ::= [ \n\t]{0,20}
+ws ::= "" | " " | "\n" (" "{0,20} | "\t"{0,8})
+colon ::= " "? ":" " "?
 hex ::= [0-9a-fA-F]
 escape ::= "\\" (["\\/bfnrt] | "u" ([0-9a-cefA-CEF] hex hex hex | [dD] [0-7] hex hex))
 char ::= ${PLAIN}
@@ -15,8 +17,8 @@ integer ::= "0" | "-"? [1-9] [0-9]{0,14}
 number ::= "-"? ("0" | [1-9] [0-9]{0,14}) ("." [0-9]{1,15})? ([eE] [+-]? [0-9]{1,2})?
 boolean ::= "true" | "false"
 null ::= "null"
-object ::= "{" ws (string ws ":" ws value (ws "," ws string ws ":" ws value)* ws)? "}"
-array ::= "[" ws (value (ws "," ws value)* ws)? "]"
+object ::= "{" ws (string colon value ("," ws string colon value)* ws)? "}"
+array ::= "[" ws (value ("," ws value)* ws)? "]"
 value ::= object | array | string | number | boolean | null
 date ::= [0-9]{4} "-" (("0" [13578] | "1" [02]) "-" ("0" [1-9] | [12] [0-9] | "3" [01]) | ("0" [469] | "11") "-" ("0" [1-9] | [12] [0-9] | "30") | "02-" ("0" [1-9] | "1" [0-9] | "2" [0-8]))
 time ::= ([01] [0-9] | "2" [0-3]) ":" [0-5] [0-9] ":" [0-5] [0-9] ("." [0-9]{1,9})? ("Z" | [+-] ([01] [0-9] | "2" [0-3]) ":" [0-5] [0-9])
