@@ -1,5 +1,7 @@
 """Products with stored matrices, for all copies of the computation at once, so that each weight is decoded once."""
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from compiler.kernels.experts_twins import route
@@ -19,8 +21,8 @@ class Products:
         return self.weights.vector(f"model.{name}")
 
     def rows(self, name: str, ids: list[int]) -> np.ndarray:
-        """Rows of a table, [tokens, K]."""
-        return np.concatenate([self.weights.rows(f"model.{name}.weight", token, token + 1) for token in ids])
+        """Rows of a table, float64 [tokens, K]."""
+        return np.concatenate([self.weights.rows(f"model.{name}.weight", token, token + 1) for token in ids]).astype(np.float64)
 
     def linear(self, x: np.ndarray, name: str) -> np.ndarray:
         """x W^T, [copies, tokens, N], rounded to steps where the checkpoint says so."""
@@ -31,13 +33,20 @@ class Products:
         input_step, output_step = self.weights.steps(name)
         rounds = bool(input_step)
         x = round_to(perturbed(x, self._random, rounds), input_step)
-        flat = x.reshape(-1, x.shape[-1])
-        y = np.concatenate([flat @ block.T for block in self.weights.blocks(name)], axis=1).reshape(*x.shape[:-1], -1)
+        y = self.times(x, self.weights.blocks(name))
         if output_step:  # at the edge between two steps the error of the sum decides
             noise = 2 * self._random.random(y.shape) - 1
             noise[0] = 0
             y = y + FLOAT_ERROR * np.sqrt((y * y).mean(axis=-1, keepdims=True)) * noise
         return round_to(y, output_step)
+
+    @staticmethod
+    def times(x: np.ndarray, blocks: Iterable[np.ndarray]) -> np.ndarray:
+        """x W^T of W's blocks of rows: the answer itself in float64, its copies in float32, whose error is small beside theirs."""
+        own, copies = x[0], x[1:].reshape(-1, x.shape[-1]).astype(np.float32)
+        parts = [(own @ block.astype(np.float64).T, copies @ block.T) for block in blocks]
+        answer, others = (np.concatenate(results, axis=1) for results in zip(*parts))
+        return np.concatenate([answer[None], others.reshape(-1, len(own), others.shape[1])])
 
     def experts(self, x: np.ndarray, scores: np.ndarray, name: str, per_expert: np.ndarray, chosen: int) -> np.ndarray:
         """The chosen experts' gated MLPs, weighted and summed. scores [copies, tokens, experts]."""

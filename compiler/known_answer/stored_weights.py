@@ -10,7 +10,7 @@ from compiler.quantize import format_named
 from compiler.quantize.matrix import encode_rows
 from compiler.weights import Weight
 
-BLOCK_VALUES = 1 << 20  # 8 MiB as float64
+BLOCK_VALUES = 1 << 20  # 8 MiB as float64, beside 4 as float32
 
 
 class StoredWeights:
@@ -28,11 +28,11 @@ class StoredWeights:
         return self._tensor(name).values().reshape(-1).astype(np.float64)
 
     def rows(self, name: str, start: int, stop: int) -> np.ndarray:
-        """Rows [start, stop) of a matrix as kernels see them, float64 [rows, K]. All axes but the last count as rows."""
+        """Rows [start, stop) of a matrix as kernels see them, float32 [rows, K]. All axes but the last count as rows."""
         tensor, format_name = self._stored[name]
         weight_format = format_named(format_name)
         decoded = weight_format.decode(*encode_rows(tensor, start, stop, weight_format))
-        return decoded[:, : tensor.shape[-1]].astype(np.float64)
+        return decoded[:, : tensor.shape[-1]]
 
     def blocks(self, name: str, start: int = 0, stop: int | None = None) -> Iterator[np.ndarray]:
         """Rows [start, stop) in blocks of some MiB, in order; stop None: to the end."""
