@@ -1,10 +1,13 @@
 """Tools and thoughts of a chat, from the request to a model in the browser: its own wishes are none, so that biases lead it through an answer."""
+import re
+
 import pytest
 import torch
 from transformers import Gemma4ForCausalLM, Gemma4TextConfig
 
 from compiler.serve import serving
 from tests.fixtures.chat_tokenizer import chat_tokenizer
+from tests.fixtures.conversations import PLAIN
 from tests.fixtures.gemma4_checkpoints import COMMON, SHAPES, save
 from tests.fixtures.sites import EnginePage, add_model, add_page
 from tests.golden.make_chat_prompts import TEMPLATE, prompt_ids
@@ -65,3 +68,23 @@ def test_thoughts_come_apart_from_the_text_and_end_at_their_budget(engine):
     assert joined(chunks, "reasoning_content") == "Wh" and joined(chunks, "content") == ""
     # The first token of a thought without a label is what shows that there is none.
     assert chunks[-2]["choices"][0]["finish_reason"] == "stop" and chunks[-1]["usage"]["completion_tokens_details"]["reasoning_tokens"] == 1
+
+
+def test_a_thought_that_the_prompt_opens_is_one(engine):
+    conversation = PLAIN["thought opened"]
+    request = {**conversation, **led_through(engine, "W", "<channel|>", "h")}
+    answer = engine.page.evaluate("(request) => engine.chat.completions.create(request)", request)
+    message = answer["choices"][0]["message"]
+    assert answer["usage"]["prompt_tokens"] == len(prompt_ids(conversation))
+    assert [message["reasoning_content"], message["content"]] == ["W", "h"]
+    assert answer["usage"]["completion_tokens_details"]["reasoning_tokens"] == 1
+    chunks = engine.stream(**request)
+    assert [joined(chunks, "reasoning_content"), joined(chunks, "content")] == ["W", "h"]
+
+
+def test_the_form_of_an_answer_begins_behind_a_thought_that_the_prompt_opens(engine):
+    """The model would end its turn behind the first token: that is masked until the thought is closed."""
+    request = {**PLAIN["thought opened"], **led_through(engine, "W"), "regex": "h+e", "thinking_budget": 3}
+    choice = engine.page.evaluate("(request) => engine.chat.completions.create(request)", request)["choices"][0]
+    assert len(choice["message"]["reasoning_content"]) >= 3
+    assert re.fullmatch("h+e", choice["message"]["content"]) and choice["finish_reason"] == "stop"
