@@ -14,7 +14,8 @@ except ImportError:  # Windows, where the parent's timer remains
     resource = None
 
 MEMORY = 1 << 30
-SECONDS = 5  # of processor time, and one more for each mebibyte
+SECONDS = 5  # of processor time for a tokenizer, and one more for each mebibyte
+PATTERN_SECONDS = 2  # for all questions of the same patterns
 pattern_seconds: dict[tuple[str, ...], float] = {}  # that patterns have taken
 
 
@@ -22,10 +23,10 @@ def seconds_used() -> float:
     return sum(os.times()[:2])
 
 
-def limit(content: int) -> None:
-    """Ends this process where the next answer takes longer than files of `content` bytes may."""
+def limit(seconds: int) -> None:
+    """Ends this process where the next answer takes longer."""
     if resource is not None:
-        most = int(seconds_used()) + SECONDS + (content >> 20)
+        most = int(seconds_used()) + 1 + seconds
         resource.setrlimit(resource.RLIMIT_CPU, (most, resource.getrlimit(resource.RLIMIT_CPU)[1]))
 
 
@@ -50,7 +51,7 @@ def find(patterns: list[str], text: str) -> dict:
     if key not in pattern_seconds:
         pattern_seconds.clear()
     pattern_seconds[key] = pattern_seconds.get(key, 0) + seconds_used() - before
-    if pattern_seconds[key] > SECONDS:
+    if pattern_seconds[key] > PATTERN_SECONDS:
         return {"error": "its patterns take too long"}
     return {"value": [match and match.start() for match in found]}
 
@@ -62,8 +63,12 @@ def main() -> None:
     while line := sys.stdin.buffer.readline():
         question = json.loads(line)
         content = sys.stdin.buffer.read(question["bytes"])
-        limit(len(content))
-        answer = find(question["patterns"], question["text"]) if "patterns" in question else read_tokenizer(content)
+        if "patterns" in question:
+            limit(PATTERN_SECONDS)
+            answer = find(question["patterns"], question["text"])
+        else:
+            limit(SECONDS + (len(content) >> 20))
+            answer = read_tokenizer(content)
         sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
 

@@ -11,7 +11,6 @@ from gguf import GGUFReader
 from compiler.checkpoint import Checkpoint, open_checkpoint
 from compiler.checkpoint.texts import Texts, read_texts
 from model_defs import FAMILIES
-from model_defs.config import ConfigError
 
 
 @dataclass(frozen=True)
@@ -37,31 +36,21 @@ def import_checkpoint(path: Path) -> Imported:
     return Imported(checkpoint, texts, digest.hexdigest())
 
 
-def refused_by_definition(error: ConfigError, path: Path) -> str:
-    """The message that the pipeline makes of it (compiler/pipeline.py)."""
-    return f"{path}: {error}"
-
-
 def difference(imported: Imported, path: Path) -> str | None:
-    """What the format's own library reads otherwise than we did; None where all is alike."""
-    files = {tensor.file for tensor in imported.checkpoint.tensors.values()}
-    for file in sorted(files):
-        ours = {tensor.source_name: tensor for tensor in imported.checkpoint.tensors.values() if tensor.file == file}
+    """The tensor whose bytes the format's own library finds elsewhere than we do; None where there is none."""
+    for file in sorted({tensor.file for tensor in imported.checkpoint.tensors.values()}):
         held = gguf_bytes(file) if path.is_file() else safetensors_bytes(file)
-        for name, tensor in ours.items():
-            raw = b"".join(row.tobytes() for row in [held[name]])
-            with open(tensor.file, "rb") as stream:
-                stream.seek(tensor.offset)
-                if name not in held or stream.read(len(raw)) != raw:
-                    return f"{file}: tensor {name}"
+        content = file.read_bytes()
+        for tensor in imported.checkpoint.tensors.values():
+            raw = held.get(tensor.source_name, b"")
+            if tensor.file == file and content[tensor.offset : tensor.offset + len(raw)] != raw:
+                return f"{file}: tensor {tensor.source_name}"
     return None
 
 
-def safetensors_bytes(file: Path) -> dict:
-    import numpy as np
-
-    return {name: np.frombuffer(bytes(value["data"]), np.uint8) for name, value in safetensors.deserialize(file.read_bytes())}
+def safetensors_bytes(file: Path) -> dict[str, bytes]:
+    return {name: bytes(value["data"]) for name, value in safetensors.deserialize(file.read_bytes())}
 
 
-def gguf_bytes(file: Path) -> dict:
-    return {tensor.name: tensor.data for tensor in GGUFReader(file).tensors}
+def gguf_bytes(file: Path) -> dict[str, bytes]:
+    return {tensor.name: tensor.data.tobytes() for tensor in GGUFReader(file).tensors}

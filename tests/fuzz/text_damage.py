@@ -20,7 +20,7 @@ def damaged_template(content: bytes, random: Random) -> bytes:
     if kind == 0:
         return cut_or_flip(content, random)
     if kind == 1:
-        return random.choice((b"{% if x %}" * 2000, b"{{ x" + b".a" * 20000 + b" }}", b"{{ " + b"-" * 5000 + b"1 }}", b" " * 100000, b"{" * 50000, b"{#" * 5000, b"x" * 2_000_000))
+        return random.choice((b"{% if x %}" * 400, b"{{ x" + b".a" * 2000 + b" }}", b"{{ " + b"-" * 2000 + b"1 }}", b" " * 100000, b"{" * 5000, b"{#" * 5000, b"x" * 2_000_000))
     pieces = "".join(random.choice(TAGS) for _ in range(random.choice((1, 1, 2, 5)))).encode()
     return content[:place] + pieces + content[place:] if kind < 18 else pieces
 
