@@ -2,35 +2,72 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from compiler.checkpoint.config_types import LAYERS
 from compiler.checkpoint.gguf_file import GGUFFile
+from compiler.checkpoint.json_file import list_of, typed
 from compiler.errors import GemletError
 
 
+# What is no whole number of the metadata that is read.
+KINDS = {
+    "attention.layer_norm_rms_epsilon": float,
+    "attention.sliding_window_pattern": bool,
+    "final_logit_softcapping": float,
+    "rope.freq_base": float,
+    "rope.freq_base_swa": float,
+    "rope.scaling.factor": float,
+    "rope.scaling.type": str,
+}
+
+
 class Metadata:
-    """A file's metadata by keys without the architecture's prefix: `block_count` is `gemma4.block_count`."""
+    """A file's metadata by keys without the architecture's prefix: `block_count` is `gemma4.block_count`.
+
+    Values are of the types that KINDS says, or whole numbers. Raises GemletError, naming the key, for any other.
+    """
 
     def __init__(self, model: GGUFFile, prefix: str) -> None:
         self.path, self.fields, self.prefix = model.path, model.fields, prefix
 
-    def get(self, key: str, default: Any = None) -> Any:
-        return self.fields.get(f"{self.prefix}.{key}", default)
+    def get(self, key: str, default: Any = None, kind: type | None = None) -> Any:
+        """One value, or the default where the file does not state the key."""
+        value = self.fields.get(f"{self.prefix}.{key}")
+        return default if value is None else typed(value, kind or KINDS.get(key, int), self.where(key))
 
     def required(self, key: str) -> Any:
         """Raises GemletError where the file does not state the key."""
         value = self.get(key)
         if value is None:
-            raise GemletError(f"{self.path}: metadata {self.prefix}.{key} is missing. Convert the file again.")
+            raise self.missing(key)
         return value
 
     def by_layer(self, key: str, layers: int) -> list[Any]:
         """One value a layer, from such a list or from one value for all. Raises GemletError for a list of another length."""
-        value = self.required(key)
-        values = value if isinstance(value, list) else [value] * layers
+        if not isinstance(self.fields.get(f"{self.prefix}.{key}"), list):
+            return [self.required(key)] * layers
+        values = self.values(key)
         if len(values) != layers:
             raise self.error(key, f"expected {layers} values, one a layer, found {len(values)}")
         return values
+
+    def values(self, key: str) -> list[Any]:
+        """The values of a list."""
+        return list_of(self.fields.get(f"{self.prefix}.{key}"), KINDS.get(key, int), self.where(key))
+
+    def within(self, key: str, value: int, least: int, most: int) -> int:
+        """The value, which came from that key. Raises GemletError where it is out of bounds."""
+        if not least <= value <= most:
+            raise self.error(key, f"expected {least} to {most}, found {value}")
+        return value
+
+    def where(self, key: str) -> str:
+        return f"{self.path}: metadata {self.prefix}.{key}"
+
+    def missing(self, key: str) -> GemletError:
+        return GemletError(f"{self.where(key)} is missing. Convert the file again.")
 
     def one(self, key: str, values: list[Any]) -> Any:
         """The value that all of `values`, which came from that key, share. Raises GemletError where they differ."""
@@ -39,25 +76,32 @@ class Metadata:
         return values[0]
 
     def error(self, key: str, message: str) -> GemletError:
-        return GemletError(f"{self.path}: metadata {self.prefix}.{key}: {message}. Take another file of this model.")
+        return GemletError(f"{self.where(key)}: {message}. Take another file of this model.")
 
     def common(self) -> dict[str, Any]:
         """What Gemma 3 and Gemma 4 state alike, in transformers' keys. Raises GemletError for a missing key."""
         if "tokenizer.ggml.tokens" not in self.fields:
             raise GemletError(f"{self.path}: metadata tokenizer.ggml.tokens is missing. Convert the file again.")
+        tokens = typed(self.fields["tokenizer.ggml.tokens"], list, f"{self.path}: metadata tokenizer.ggml.tokens")
         epsilon = self.required("attention.layer_norm_rms_epsilon")
         config = {
-            "vocab_size": len(self.fields["tokenizer.ggml.tokens"]),
+            "vocab_size": len(tokens),
             "hidden_size": self.required("embedding_length"),
-            "num_hidden_layers": self.required("block_count"),
+            "num_hidden_layers": self.within("block_count", self.required("block_count"), 1, LAYERS),
             "max_position_embeddings": self.required("context_length"),
             "rms_norm_eps": float(f"{epsilon:.6g}"),  # stored as a float32
             "sliding_window": self.required("attention.sliding_window"),
             "final_logit_softcapping": self.get("final_logit_softcapping"),
         }
-        for kind, default in (("pad", 0), ("eos", 1), ("bos", 2)):
-            config[f"{kind}_token_id"] = self.fields.get(f"tokenizer.ggml.{kind}_token_id", default)
+        for key, name, default in (("pad", "padding", 0), ("eos", "eos", 1), ("bos", "bos", 2)):
+            config[f"{key}_token_id"] = stated_token(self.fields, name, self.path, default)
         return config
+
+
+def stated_token(fields: Mapping[str, Any], name: str, path: Path, default: int | None = None) -> int | None:
+    """The id `tokenizer.ggml.NAME_token_id`. Raises GemletError where that is no whole number."""
+    key = f"tokenizer.ggml.{name}_token_id"
+    return default if key not in fields else typed(fields[key], int, f"{path}: metadata {key}")
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from typing import Any
 
 from compiler.checkpoint.config import DEFAULT_PERIOD, layer_types, text_config
+from compiler.checkpoint.config_types import LAYERS, WIDTH
 from compiler.checkpoint.gguf_architecture import LAYER_TENSOR_NAMES, TENSOR_NAMES, Architecture, Metadata
 from compiler.checkpoint.gguf_file import GGUFFile
 
@@ -13,7 +14,7 @@ def gemma3_config(model: GGUFFile) -> dict[str, Any]:
     """The configuration, in transformers' keys, that the file's metadata states or implies."""
     metadata = Metadata(model, "gemma3")
     common = metadata.common()
-    heads = metadata.required("attention.head_count")
+    heads = metadata.within("attention.head_count", metadata.required("attention.head_count"), 1, WIDTH)
     head_dim = metadata.required("attention.key_length")
     full_rope = {"rope_type": "default", "rope_theta": metadata.get("rope.freq_base", 1_000_000.0)}
     if metadata.get("rope.scaling.type", "none") != "none":
@@ -30,9 +31,7 @@ def gemma3_config(model: GGUFFile) -> dict[str, Any]:
         "head_dim": head_dim,
         # The one size whose attention scale is not its head size; the metadata has no key for it.
         "query_pre_attn_scalar": common["hidden_size"] // heads if is_27b else head_dim,
-        "layer_types": _layer_types(
-            common["num_hidden_layers"], metadata.get("attention.sliding_window_pattern", DEFAULT_PERIOD)
-        ),
+        "layer_types": _layer_types(metadata, common["num_hidden_layers"]),
         "rope_parameters": {
             "full_attention": full_rope,
             "sliding_attention": {"rope_type": "default", "rope_theta": metadata.get("rope.freq_base_swa", 10_000.0)},
@@ -41,11 +40,12 @@ def gemma3_config(model: GGUFFile) -> dict[str, Any]:
     return text_config(raw, model.path)
 
 
-def _layer_types(layers: int, pattern: int | list[bool]) -> list[str]:
+def _layer_types(metadata: Metadata, layers: int) -> list[str]:
     """Kinds of layers from a period, or from a list that says of each layer whether it is sliding."""
-    if isinstance(pattern, list):
-        return ["sliding_attention" if sliding else "full_attention" for sliding in pattern]
-    return layer_types(layers, pattern)
+    key = "attention.sliding_window_pattern"
+    if isinstance(metadata.fields.get(f"{metadata.prefix}.{key}"), list):
+        return ["sliding_attention" if sliding else "full_attention" for sliding in metadata.values(key)]
+    return layer_types(layers, metadata.within(key, metadata.get(key, DEFAULT_PERIOD, int), 1, LAYERS))
 
 
 GEMMA3 = Architecture("Gemma 3", TENSOR_NAMES, LAYER_TENSOR_NAMES, gemma3_config)

@@ -49,7 +49,7 @@ def gemma4_config(model: GGUFFile) -> dict[str, Any]:
     common = metadata.common()
     layers = common["num_hidden_layers"]
     sliding = metadata.by_layer("attention.sliding_window_pattern", layers)
-    shared = metadata.get("attention.shared_kv_layers", 0)
+    shared = metadata.within("attention.shared_kv_layers", metadata.get("attention.shared_kv_layers", 0), 0, layers - 1)
     k_is_v = _k_is_v(model, [layer for layer in range(layers - shared) if not sliding[layer]])
     experts = metadata.get("expert_count", 0)
     table = model.tensors.get("per_layer_token_embd.weight")

@@ -6,17 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from compiler.checkpoint.checkpoint import Checkpoint
-from compiler.checkpoint.gguf_architecture import Architecture
+from compiler.checkpoint.gguf_architecture import Architecture, stated_token
 from compiler.checkpoint.gguf_gemma3 import GEMMA3
 from compiler.checkpoint.gguf_gemma4 import GEMMA4
 from compiler.checkpoint.gguf_split import model_stem, read_gguf_model
-from compiler.checkpoint.license import license_named
+from compiler.checkpoint.json_file import typed
+from compiler.checkpoint.license import gguf_license
 from compiler.checkpoint.tensor import Tensor
 from compiler.checkpoint.tied_head import settle_head
 from compiler.errors import GemletError
 
 ARCHITECTURES = {"gemma3": GEMMA3, "gemma4": GEMMA4}
 ENCODERS = ("clip", "mtmd")
+LONGEST_TITLE = 200
 TOWERS = ("v.", "a.", "mm.")  # of images and sound; llama.cpp writes them into a file of their own
 
 
@@ -32,10 +34,10 @@ def open_gguf(path: Path) -> Checkpoint:
     named = (_canonical(tensor, architecture) for tensor in model.tensors.values())
     tensors = {tensor.name: tensor for tensor in named if tensor is not None}
     settle_head(tensors, config)
-    stop = [fields.get(f"tokenizer.ggml.{kind}_token_id") for kind in ("eos", "eot")]
+    stop = [stated_token(fields, kind, path) for kind in ("eos", "eot")]
     return Checkpoint(
         path=path,
-        title=fields.get("general.name") or model_stem(path),
+        title=_title(fields, path),
         config=config,
         tensors=tensors,
         generation={
@@ -44,11 +46,7 @@ def open_gguf(path: Path) -> Checkpoint:
             "pad_token_id": config["pad_token_id"],
         },
         chat_template=fields.get("tokenizer.chat_template"),
-        license=license_named(
-            fields.get("general.license"),
-            config["model_type"],
-            url=fields.get("general.license.link", ""),
-        ),
+        license=gguf_license(fields, config["model_type"], path),
         gguf_fields=fields,
     )
 
@@ -70,6 +68,12 @@ def _architecture(fields: dict[str, Any], path: Path) -> Architecture:
     if not isinstance(stated[0], str) or stated[0] not in ARCHITECTURES:
         raise GemletError(f"{path}: unknown GGUF architecture {stated[0]!r}; expected one of {', '.join(ARCHITECTURES)}.")
     return ARCHITECTURES[stated[0]]
+
+
+def _title(fields: dict[str, Any], path: Path) -> str:
+    """What the model is called. Raises GemletError where that is no text."""
+    name = typed(fields.get("general.name", ""), str, f"{path}: metadata general.name").strip()
+    return name[:LONGEST_TITLE] if name.isprintable() and name else model_stem(path)
 
 
 def _canonical(tensor: Tensor, architecture: Architecture) -> Tensor | None:

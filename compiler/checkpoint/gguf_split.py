@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path, PurePath, PurePosixPath
 
 from compiler.checkpoint.gguf_file import GGUFFile, read_gguf_file
+from compiler.checkpoint.json_file import typed
 from compiler.errors import GemletError
 
 PART = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
@@ -37,9 +38,9 @@ def read_gguf_model(path: Path) -> GGUFFile:
     match = PART.fullmatch(path.name)
     if match is None:
         model = read_gguf_file(path)
-        if model.fields.get("split.count", 1) > 1:
+        if _number(model, "split.count", 1) > 1:
             raise GemletError(
-                f"{path}: this is part {model.fields.get('split.no', 0) + 1} of {model.fields['split.count']}, but its "
+                f"{path}: this is part {_number(model, 'split.no', 0) + 1} of {model.fields['split.count']}, but its "
                 "name does not end in -0000N-of-0000M.gguf, so the others cannot be found. Give the parts their names."
             )
         return model
@@ -50,7 +51,7 @@ def read_gguf_model(path: Path) -> GGUFFile:
         if not part_path.is_file():
             raise GemletError(f"{part_path}: part {number} of {count} is missing. Download it beside {path.name}.")
         part = read_gguf_file(part_path)
-        found = (part.fields.get("split.no"), part.fields.get("split.count"))
+        found = (_number(part, "split.no", None), _number(part, "split.count", None))
         if found != (number - 1, count):
             raise GemletError(
                 f"{part_path}: expected split.no and split.count {(number - 1, count)} as in its name, found {found}. "
@@ -58,10 +59,15 @@ def read_gguf_model(path: Path) -> GGUFFile:
             )
         parts.append(part)
     tensors = {name: tensor for part in parts for name, tensor in part.tensors.items()}
-    expected = parts[0].fields.get("split.tensors.count", len(tensors))
+    expected = _number(parts[0], "split.tensors.count", len(tensors))
     if len(tensors) != expected:
         raise GemletError(
             f"{parts[0].path}: the parts hold {len(tensors)} different tensors; split.tensors.count says {expected}. "
             "The parts belong to different models; download them again."
         )
     return GGUFFile(parts[0].path, parts[0].fields, tensors)
+
+
+def _number(part: GGUFFile, key: str, default: int | None) -> int | None:
+    """The value of that key. Raises GemletError where it is no whole number."""
+    return default if key not in part.fields else typed(part.fields[key], int, f"{part.path}: metadata {key}")

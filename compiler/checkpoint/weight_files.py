@@ -5,11 +5,12 @@ optimizers, other formats and older saves, is left out. A folder with neither is
 """
 
 import re
+from os.path import realpath
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from compiler.checkpoint.file_kind import CONVERT, require_content
-from compiler.checkpoint.json_file import read_json_object
+from compiler.checkpoint.json_file import read_json_object, shown
 from compiler.checkpoint.safetensors_file import Entry, read_safetensors_header
 from compiler.errors import GemletError
 
@@ -18,6 +19,7 @@ INDEX = f"{WHOLE}.index.json"
 SHARD = re.compile(r".*-\d{5}-of-(\d{5})\.safetensors")
 # Safetensors that are no model, or not the one that transformers reads.
 BESIDE = re.compile(r"(adapter|consolidated|optimizer|scheduler|training|trainer|rng|scaler|mmproj|lora)[\w.-]*", re.IGNORECASE)
+LONGEST_NAME = 200  # characters; file systems end at 255 bytes
 ADAPTER = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
 
 
@@ -118,10 +120,16 @@ def _shards(folder: Path, index: str) -> dict[str, Entry]:
 
 
 def _require_inside(path: Path, key: str, name: Any) -> None:
-    """Raises GemletError unless `name`, which the file states, is a safetensors file or index in the same folder or below it."""
-    fits = isinstance(name, str) and name.endswith((".safetensors", ".safetensors.index.json")) and "\0" not in name
-    if not fits or "\\" in name or PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-        raise GemletError(f"{path}: {key}: expected the name of a safetensors file in this folder, found {name!r:.200}.")
+    """Raises GemletError unless `name`, which the file states, is a safetensors file or index in the same folder or below it.
+
+    Links may lead elsewhere only where the stating file's own link leads: the hub's cache keeps all files of a model so.
+    """
+    fits = isinstance(name, str) and name.endswith((".safetensors", ".safetensors.index.json")) and len(name) <= LONGEST_NAME
+    if not fits or not name.isprintable() or "\\" in name or PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+        raise GemletError(f"{path}: {key}: expected the name of a safetensors file in this folder, found {shown(name)}.")
+    place = Path(realpath(path.parent / name))
+    if not any(place.is_relative_to(folder) for folder in (realpath(path.parent), Path(realpath(path)).parent)):
+        raise GemletError(f"{path}: {key}: {shown(name)} leads out of this folder, to {place}. Put the file itself here.")
 
 
 def _left_out(folder: Path) -> list[str]:

@@ -40,7 +40,7 @@ def damaged_document(document: Any, random: Random) -> Any:
         elif kind == 2 and isinstance(holder, list):
             holder[key:key] = [value] * random.choice((1, 2, 50))
         elif kind == 3 and isinstance(value, int | float) and not isinstance(value, bool):
-            holder[key] = random.choice((value + 1, value - 1, -value, value * 2, float(value), str(value), odd_number(random), [value]))
+            holder[key] = random.choice((value + 1, value - 1, -value, value * 2, value + 0.0 if abs(value) < 2**1000 else 0, str(value)[:99], odd_number(random), [value]))
         elif kind == 4 and isinstance(value, str):
             holder[key] = random.choice((value[:-1], value * 2, value.upper(), [value], value + "\0", value * 2000, "\ud800" + value))
         elif kind == 5:
