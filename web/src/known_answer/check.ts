@@ -35,12 +35,17 @@ export async function checkKnownAnswer(backend: Backend, manifest: Manifest, ans
   return { right, backend: name, adapter, browser: navigator.userAgent, activations: backend.activations, variants, module: module?.file ?? null, ways };
 }
 
+/** The most that a number is off, in hundredths of its tolerance. */
+export function percentOff({ ways }: KnownAnswerCheck): number {
+  return Math.ceil(100 * Math.max(...ways.map(({ worst }) => ratio(worst))));
+}
+
 /** One sentence: what ran where, and what it gave in place of what. */
 export function describeCheck(check: KnownAnswerCheck): string {
   const { right, ways } = check;
   const { name, worst } = ways.reduce((most, each) => (ratio(each.worst) > ratio(most.worst) ? each : most));
   const found = right
-    ? `gives the known answer; the worst difference is ${Math.ceil(100 * ratio(worst))} % of its tolerance`
+    ? `gives the known answer; the worst difference is ${percentOff(check)} % of its tolerance`
     : `does not give the model's known answer: by ${name}, ${describeDifference(worst)}`;
   return `${describeRunner(check)} ${found}`;
 }

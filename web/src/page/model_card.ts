@@ -3,6 +3,7 @@
 import { css, html, LitElement, nothing } from "lit";
 import { customElement, property } from "lit/decorators.js";
 import type { EngineInfo } from "../engine/core";
+import { percentOff } from "../known_answer/check";
 import { BACKENDS, formatBytes, formatCount, formatKey } from "./format";
 import { renderLicenseName } from "./license_name";
 import "./stored_models";
@@ -37,6 +38,12 @@ function backendRows({ name, adapter, reason, threads, module }: EngineInfo["bac
     ["Why this one", module.module_reason],
     ["Memory", formatBytes(module.memory_bytes)],
   ];
+}
+
+function answerRow({ source, check, refused }: NonNullable<EngineInfo["backend"]["known_answer"]>): [string, string] {
+  const when = source === "computed" ? "computed at this load" : "computed at an earlier load";
+  const without = refused ? "; without variants of kernels, which were wrong" : "";
+  return ["Known answer", `Right, at most ${percentOff(check)} % of the tolerance off (${when})${without}`];
 }
 
 function storageRow({ network_bytes, stored_bytes, note }: EngineInfo["storage"]): [string, string] {
@@ -94,6 +101,7 @@ export class ModelCard extends LitElement {
       ...(backend.per_layer_embeddings ? [embeddingsRow(backend.per_layer_embeddings)] : []),
       ...(backend.kernels ? [kernelsRow(backend.kernels)] : []),
       ...backendRows(backend),
+      ...(backend.known_answer ? [answerRow(backend.known_answer)] : []),
     ];
     return html`
       <details class="card" ?open=${this.open}>
