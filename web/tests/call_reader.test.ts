@@ -72,6 +72,8 @@ describe("CallReader", () => {
     ['call:f{a:"two\nlines"}', { a: "two\nlines" }],
     [`call:f{${QUOTE}a${QUOTE}:${QUOTE}1${QUOTE},b:${QUOTE}true${QUOTE}}`, { a: "1", b: "true" }],
     ["call:f{true:True,null:None,1:1}", { true: true, null: null, 1: 1 }],
+    ["call:f{url:https://x.org/a?b=c,time:12:30, model : gemma3:4b }", { url: "https://x.org/a?b=c", time: "12:30", model: "gemma3:4b" }],
+    ["call:f(url=https://x.org/a?b=c)", { url: "https://x.org/a?b=c" }],
     ["call:f{Basic LLM Chain:{main:[]}}", { "Basic LLM Chain": { main: [] } }],
   ])("reads %j, which is not quite the syntax", (text, value) => {
     const call = parse(text)!;
@@ -110,7 +112,7 @@ describe("CallReader", () => {
     JSON.parse(parse(`call:f{n:${word}}`)!.arguments);
   });
 
-  test.each(["call:f prose here", "call:f{a}", "call:f{a:[1}", `call:f{a:${QUOTE}x`, 'call:f{a:"x', "call:f{a:'x", "call:f{a:1}} and", "call:f(1)", "call:f{a:1} b", "call:f({a:1}) b"])(
+  test.each(["call:f{a:1 b:2}", "call:f{a:b: c}", 'call:f{a:b:"c"}', "call:f{a:b:{c:1}}", "call:f{a::1}", "call:f{a:[b:1]}", "call:f prose here", "call:f{a}", "call:f{a:[1}", `call:f{a:${QUOTE}x`, 'call:f{a:"x', "call:f{a:'x", "call:f{a:1}} and", "call:f(1)", "call:f{a:1} b", "call:f({a:1}) b"])(
     "does not guess at %j, even with its last token", (text) => expect(parse(text, Infinity, true)).toBeNull());
 
   test.each(["call:f{a:1}call:g{}", "call:f{a:1}\n:call:g{}", "call:f{a:1}, call:g{}", "call:f({a:1}) call:g{}"])("finds a second call in %j", (text) => {

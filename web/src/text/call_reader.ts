@@ -14,6 +14,8 @@ import { CallValues } from "./call_values";
 const HEAD = /^(?:[\s:]*call\s*:|\s*:)[\s:]*([^{(]+)$/s;
 const BARE_NAME = /^[^\s"',;=[\]{}()<>]+$/;
 const SIGN = /[{}[\],:]/;
+/** A value with a colon: an address or a time. With white space a comma may be missing, so that it is two. */
+const WITH_COLON = /^[^\s"']+$/;
 /** Between the end of a call and the name of one more. */
 const NEXT = /^[\s,;]*:?\s*call\s*:$/s;
 
@@ -30,6 +32,8 @@ export class CallReader {
   /** The quotation mark of the string that the word is, until it ends; models write such in place of their own quotes. */
   private quotation = "";
   private isEscaped = false;
+  /** Whether a colon stands in the word, outside of quotation marks. */
+  private hasColon = false;
   /** "shell": behind a `(`, where an object may begin or its first key. */
   private place: "head" | "shell" | "outside" | "quotes" = "head";
   /** Whether `(` and `)` stand in place of the outermost `{` and `}`. */
@@ -147,6 +151,7 @@ export class CallReader {
     }
     const sign = this.signOf(character);
     if (sign !== undefined) return this.endWord() + this.take(() => this.values.sign(sign));
+    this.hasColon ||= character === ":";
     if (/["']/.test(character) && !/\S/.test(this.word)) this.quotation = character;
     this.word += character;
     return "";
@@ -157,6 +162,7 @@ export class CallReader {
       if (character === "=" && this.values.expectsKey) return ":";
       if (character === ")" && count(this.word, "(") <= count(this.word, ")")) return "}";
     }
+    if (character === ":" && this.isInValue()) return undefined;
     return SIGN.test(character) ? character : undefined;
   }
 
@@ -172,9 +178,15 @@ export class CallReader {
     return "";
   }
 
+  private isInValue(): boolean {
+    return this.values.expectsValue && /\S/.test(this.word);
+  }
+
   private endWord(): string {
     const word = this.word.trim();
     this.word = "";
+    if (this.hasColon && !WITH_COLON.test(word)) this.failed = true;
+    this.hasColon = false;
     return word === "" ? "" : this.take(() => this.values.word(word));
   }
 

@@ -25,6 +25,10 @@ export class CallValues {
     return this.expected === "key";
   }
 
+  get expectsValue(): boolean {
+    return this.expected === "value";
+  }
+
   get depth(): number {
     return this.ends.length;
   }
