@@ -6,6 +6,7 @@ Imports only the standard library: it runs before the virtual environment exists
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -89,6 +90,12 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("out", nargs="?", type=Path, default=SITE, metavar="OUT", help="its folder (default: site)")
     serve.add_argument("--port", type=_port, help="default: 8000, or the next one that is free")
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: this computer only)")
+    serve.add_argument(
+        "--cors",
+        type=_origin,
+        metavar="ORIGIN",
+        help="the origin whose pages may load engine and models from here, such as https://example.org; * for any (default: none)",
+    )
 
     commands.add_parser(
         "test", help="set up and run every test", epilog="Arguments after -- go to pytest: build.py test -- -k norm"
@@ -152,6 +159,12 @@ def _two_or_more(text: str) -> int:
 
 def _positive(text: str) -> int:
     return _integer(text, 1, None)
+
+
+def _origin(text: str) -> str:
+    if text != "*" and not re.fullmatch(r"https?://[^/?#@\s\\]+", text.lower()):
+        raise argparse.ArgumentTypeError(f"{text!r} is no origin; expected one like https://example.org, or *")
+    return text.lower()
 
 
 def _port(text: str) -> int:

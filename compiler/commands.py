@@ -100,7 +100,7 @@ def run_serve(options: argparse.Namespace) -> int:
     """Serves a site until Ctrl-C."""
     if not (options.out / "index.html").is_file():
         raise GemletError(f"{options.out}: there is no page here\n  what to do: python build.py compile MODEL -o OUT")
-    serve(options.out, options.host, options.port)
+    serve(options.out, options.host, options.port, options.cors)
     return 0
 
 

@@ -10,17 +10,18 @@ from aiohttp.abc import AbstractStreamWriter
 from multidict import CIMultiDict
 
 from compiler.compress import COMPRESSIBLE, fresh_copy
+from compiler.serve_range import is_same_file, wanted_range
 
 # The name of each encoding in HTTP, the best one first.
 SUFFIXES = {"br": ".br", "gzip": ".gz"}
 
 
 class SiteFile(web.FileResponse):
-    """aiohttp's answer with a file, and two things that it does not do itself.
+    """aiohttp's answer with a file, and what it does not do itself.
 
-    It would send any copy beside the file, also one of an older content; and it takes `If-Range` only as a date, so that
-    a download that goes on after the file has changed would be of two files. What it gets to see is a request that
-    leaves it no such choice.
+    It would send any copy beside the file, also one of an older content; it takes `If-Range` only as a date, so that
+    a download that goes on after the file has changed would be of two files; and it has ideas of its own of ranges that
+    are none. What it gets to see is a request that leaves it no such choice.
     """
 
     def __init__(self, file: Path, headers: dict[str, str]):
@@ -30,20 +31,24 @@ class SiteFile(web.FileResponse):
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         headers = CIMultiDict(request.headers)
-        if not self._is_range_meant(headers.get("Range"), headers.get("If-Range", "")):
-            headers.pop("Range", None)
+        wanted = self._range(request, headers.getall("Range", []), headers.getall("If-Range", []))
+        for name in ("Range", "If-Range"):
+            headers.popall(name, None)
+        if wanted is not None:
+            headers["Range"] = wanted
         # A range is one of the file itself, whatever the browser could unpack.
         headers["Accept-Encoding"] = "identity" if "Range" in headers else self._encoding(headers.get("Accept-Encoding", ""))
         return await super().prepare(request.clone(headers=headers))
 
-    def _is_range_meant(self, wanted: str | None, condition: str) -> bool:
-        """False where the file is to be sent whole: several ranges, which a server may refuse to follow, or another file."""
-        if wanted is None or "," in wanted or not wanted.lower().startswith("bytes="):
-            return False
-        if '"' not in condition:  # none, or a date
-            return True
+    def _range(self, request: web.BaseRequest, ranges: list[str], conditions: list[str]) -> str | None:
+        """The range to send; None: the file whole."""
+        if request.method != "GET" or len(ranges) != 1:
+            return None
         status = self.file.stat()
-        return condition == f'"{status.st_mtime_ns:x}-{status.st_size:x}"'  # as aiohttp makes them; a weak tag never fits
+        tag = f'"{status.st_mtime_ns:x}-{status.st_size:x}"'  # as aiohttp makes them
+        if conditions and not (len(conditions) == 1 and is_same_file(conditions[0], tag, status)):
+            return None
+        return wanted_range(ranges[0])
 
     def _encoding(self, accepted: str) -> str:
         """The best encoding that the request takes and a copy is there for; "identity" for none."""

@@ -8,9 +8,10 @@ from tests.fixtures.worker_hook import hook_workers_of_next_page
 PATIENCE = 60_000
 
 
-@pytest.fixture
-def page(browser):
-    page = browser.new_page(viewport={"width": 1180, "height": 860})
+@pytest.fixture(params=[False])
+def page(browser, request):
+    """params: whether workers may be hooked, whose blob: addresses the page's Content-Security-Policy refuses."""
+    page = browser.new_page(viewport={"width": 1180, "height": 860}, bypass_csp=request.param)
     page.set_default_timeout(PATIENCE)
     yield page
     page.close()
@@ -31,6 +32,7 @@ def test_the_card_names_webassembly_its_threads_and_the_reasons(page, wasm_addre
     expect(row(page, "Why this one")).to_contain_text("tried out: ")
 
 
+@pytest.mark.parametrize("page", [True], indirect=True)
 def test_a_lost_gpu_shows_in_a_note_and_on_the_card_and_the_answer_goes_on(page, wasm_address):
     hook_workers_of_next_page(page, broken_gpu(DESTROY, 15))
     page.goto(wasm_address)

@@ -49,7 +49,12 @@ def test_compile_takes_every_option():
 
 def test_serve_defaults_to_the_site_on_this_computer_alone():
     options = parse(["serve"])
-    assert (options.out, options.host, options.port) == (SITE, "127.0.0.1", None)
+    assert (options.out, options.host, options.port, options.cors) == (SITE, "127.0.0.1", None, None)
+
+
+@pytest.mark.parametrize("origin", ["*", "https://example.org", "http://localhost:3000", "https://[::1]:8443"])
+def test_serve_lets_one_origin_read(origin):
+    assert parse(["serve", "--cors", origin.upper()]).cors == origin
 
 
 def test_arguments_after_two_dashes_go_to_pytest_as_they_are():
@@ -64,6 +69,9 @@ def test_no_command_is_the_default_build():
     ("line", "words"),
     [
         ("compile model", "-o/--out"),
+        ("serve --cors example.org", "'example.org' is no origin; expected one like https://example.org, or *"),
+        ("serve --cors https://example.org/", "'https://example.org/' is no origin"),
+        ("serve --cors null", "'null' is no origin"),
         ("compile model -o out --targets webgpu,metal", "'metal' is not a target"),
         ("compile model -o out --quant q3", "invalid choice: 'q3'"),
         ("compile model -o out --context 0", "'0' is not a whole number, at least 1"),

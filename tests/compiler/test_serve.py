@@ -77,7 +77,7 @@ def ask_raw(address: str, target: bytes) -> bytes:
     """The whole answer to a request line that an HTTP library would refuse or mend before it is sent."""
     place = urllib.parse.urlsplit(address)
     with socket.create_connection((place.hostname, place.port), timeout=10) as connection:
-        connection.sendall(b"GET " + target + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        connection.sendall(b"GET " + target + b" HTTP/1.1\r\nHost: " + place.netloc.encode() + b"\r\nConnection: close\r\n\r\n")
         parts = []
         while part := connection.recv(65536):
             parts.append(part)
@@ -119,19 +119,6 @@ def test_every_answer_isolates_the_page(address, path):
     assert headers["X-Content-Type-Options"] == "nosniff"
 
 
-@pytest.mark.parametrize("path", ["/gemlet.js", "/" + SHARD, "/missing"])
-def test_other_origins_may_load_the_engine_and_models(address, path):
-    headers = ask(address, path)[1]
-    assert headers["Access-Control-Allow-Origin"] == "*"
-    assert headers["Cross-Origin-Resource-Policy"] == "cross-origin"
-
-
-def test_other_origins_may_not_load_the_page(address):
-    headers = ask(address, "/")[1]
-    assert headers["Access-Control-Allow-Origin"] is None
-    assert headers["Cross-Origin-Resource-Policy"] == "same-origin"
-
-
 @pytest.mark.parametrize("path", ["/" + SHARD, "/assets/worker-B1x2.js"])
 def test_files_named_by_a_hash_are_kept_for_good(address, path):
     assert "immutable" in ask(address, path)[1]["Cache-Control"]
@@ -140,37 +127,6 @@ def test_files_named_by_a_hash_are_kept_for_good(address, path):
 @pytest.mark.parametrize("path", ["/", "/gemlet.js", "/models/m/model.json", "/models/m/weights/readme.bin"])
 def test_other_files_are_asked_for_again(address, path):
     assert ask(address, path)[1]["Cache-Control"] == "no-cache"
-
-
-@pytest.mark.parametrize(
-    ("wanted", "first", "last"),
-    [("bytes=0-0", 0, 0), ("bytes=100-299", 100, 299), ("bytes=10000-", 10000, 10239), ("bytes=-5", 10235, 10239),
-     ("bytes=10200-99999", 10200, 10239)],
-)  # fmt: skip
-def test_a_range_gives_just_those_bytes(address, wanted, first, last):
-    status, headers, body = ask(address, "/" + SHARD, Range=wanted)
-    assert status == 206
-    assert headers["Content-Range"] == f"bytes {first}-{last}/{len(WEIGHTS)}"
-    assert body == WEIGHTS[first : last + 1]
-
-
-def test_a_range_past_the_end_is_refused(address):
-    status, headers, _ = ask(address, "/" + SHARD, Range=f"bytes={len(WEIGHTS)}-")
-    assert status == 416
-    assert headers["Content-Range"] == f"bytes */{len(WEIGHTS)}"
-
-
-@pytest.mark.parametrize("wanted", ["bytes=0-1,5-6", "lines=1-2"])
-def test_a_range_that_a_server_may_ignore_gives_the_whole_file(address, wanted):
-    status, _, body = ask(address, "/" + SHARD, Range=wanted)
-    assert (status, body) == (200, WEIGHTS)
-
-
-def test_a_download_goes_on_only_with_the_same_file(address):
-    tag = ask(address, "/" + SHARD)[1]["ETag"]
-    assert ask(address, "/" + SHARD, Range="bytes=100-", If_Range=tag)[::2] == (206, WEIGHTS[100:])
-    for other in ('"0-1"', "W/" + tag):
-        assert ask(address, "/" + SHARD, Range="bytes=100-", If_Range=other)[::2] == (200, WEIGHTS)
 
 
 def test_an_unchanged_file_is_not_sent_again(address, site):
