@@ -13,6 +13,7 @@ from tests.fixtures.wasm_models import MODEL
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "embed.md").read_text()
 MARKER = "http://marker.invalid/"
+[TRUSTED] = re.findall(r"^    (require-trusted-types-for .*)$", DOCUMENT, re.MULTILINE)
 OWN, OTHER_ORIGIN = re.findall(r"^    Content-Security-Policy: (.*)$", DOCUMENT, re.MULTILINE)
 
 
@@ -34,6 +35,24 @@ def test_the_page_answers_under_the_policy(patient_page, wasm_site):
         patient_page.goto(address)
         wait_until_ready(patient_page)
         ask_for_five_tokens(patient_page)
+        assert reports_until_now(patient_page, reports) == []
+
+
+def test_page_and_element_answer_where_the_page_asks_for_trusted_types(patient_page, wasm_site, wasm_address, tmp_path):
+    reports = []
+    with host(wasm_site, f"{OWN}; {TRUSTED}", reports) as address:
+        patient_page.goto(address)
+        wait_until_ready(patient_page)
+        assert patient_page.evaluate("navigator.serviceWorker.ready.then(({ active }) => active.scriptURL)") == f"{address}service-worker.js"
+        ask_for_five_tokens(patient_page)
+        assert patient_page.locator("gemlet-message .markdown").first.evaluate("(shown) => shown.childElementCount") > 0
+        assert reports_until_now(patient_page, reports) == []
+    reports.clear()
+    (tmp_path / "index.html").write_text(page_of(ELEMENT, wasm_address))
+    policy = OTHER_ORIGIN.replace("https://models.example.org", wasm_address.rstrip("/"))
+    with host(tmp_path, f"{policy}; {TRUSTED}", reports) as other:
+        patient_page.goto(other)
+        ask(patient_page)
         assert reports_until_now(patient_page, reports) == []
 
 

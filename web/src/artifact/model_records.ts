@@ -8,7 +8,7 @@ const CACHE = "gemlet-models";
 const PREFIX = "https://gemlet.invalid/?folder=";
 
 export interface ModelRecord {
-  /** The artifact's absolute address with a slash at its end: what tells models apart. */
+  /** The artifact's absolute address with a slash at its end, without a query: what tells models apart. */
   folder: string;
   name: string;
   title: string;
@@ -17,12 +17,12 @@ export interface ModelRecord {
   last_used: number;
 }
 
-/** In no order. None where the browser keeps none. */
+/** In no order, those that can be read. */
 export async function modelRecords(): Promise<ModelRecord[]> {
   const cache = await openCache(CACHE);
-  const keys = (await cache?.keys()) ?? [];
-  const answers = await Promise.all(keys.map((key) => cache!.match(key)));
-  return Promise.all(answers.filter((answer) => answer !== undefined).map((answer) => answer.json() as Promise<ModelRecord>));
+  const keys = (await cache?.keys().catch(() => [])) ?? [];
+  const read = async (key: Request): Promise<ModelRecord[]> => [(await (await cache!.match(key))!.json()) as ModelRecord];
+  return (await Promise.all(keys.map((key) => read(key).catch(() => [])))).flat();
 }
 
 /** Writes the model's record anew, as used now. */

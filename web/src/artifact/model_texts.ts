@@ -5,10 +5,18 @@ const CACHES = "gemlet ";
 
 /** Removes what is kept of the model in `folder`. */
 export async function removeTexts(folder: string): Promise<void> {
-  const names = await globalThis.caches?.keys().catch(() => []); // some windows may not ask
-  for (const name of names ?? []) {
+  for (const name of await names()) {
     if (!name.startsWith(CACHES)) continue;
     const cache = await caches.open(name);
     for (const request of await cache.keys()) if (request.url.startsWith(folder)) await cache.delete(request);
+  }
+}
+
+/** None where the browser, or this window of it, offers no caches. */
+async function names(): Promise<string[]> {
+  try {
+    return await caches.keys();
+  } catch {
+    return [];
   }
 }

@@ -1,6 +1,8 @@
 /** Room in the browser's storage, looked for before a download. */
 
 import { GemletError } from "../errors";
+import { withoutQuery } from "./addresses";
+import { freeBytes } from "./site_quota";
 import { deleteModel, type StoredModel, storedModels } from "./stored_models";
 
 /** What is short, in bytes, and the other models that could go, the least recently used first. `free`: 0 where it turned out to be full in the midst of a download. */
@@ -27,7 +29,7 @@ export async function makeRoom(folder: string, needed: number, ask: AskForRoom |
 
 /** Deletes of the other models those that `ask` names; whether there was any. Throws GemletError "bad-request" where it names what is no candidate. */
 export async function offerModels(folder: string, needed: number, free: number, ask: AskForRoom | null): Promise<boolean> {
-  const candidates = (await storedModels()).filter((model) => model.folder !== folder);
+  const candidates = (await storedModels()).filter((model) => model.folder !== withoutQuery(folder));
   const chosen = ask && candidates.length > 0 ? await ask({ needed, free, candidates }) : [];
   const wrong = chosen.find((each) => !candidates.some((candidate) => candidate.folder === each));
   if (wrong !== undefined) {
@@ -36,11 +38,6 @@ export async function offerModels(folder: string, needed: number, free: number, 
   }
   for (const each of chosen) await deleteModel(each);
   return chosen.length > 0;
-}
-
-async function freeBytes(): Promise<number> {
-  const { quota = Infinity, usage = 0 } = (await navigator.storage?.estimate?.()) ?? {};
-  return Math.max(0, quota - usage);
 }
 
 function mebibytes(bytes: number): string {

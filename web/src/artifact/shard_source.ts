@@ -1,6 +1,7 @@
 /** Where shards come from: the browser's store, else the network. Each is checked against its SHA-256 before a byte of it is used. */
 
 import { GemletError } from "../errors";
+import { addressIn } from "./addresses";
 import { fetchError, type Filled, readInto } from "./fetching";
 import { sha256 } from "./hash";
 import { withLock } from "./locks";
@@ -16,7 +17,7 @@ export class ShardSource {
   private turn: Promise<unknown> = Promise.resolve();
 
   /**
-   * `folder`: the artifact's address with a slash at its end. `store`: null where the browser keeps nothing. `refusal`: why no more is kept; null where it is.
+   * `folder`: the artifact's address, as `folderAddress` gives it. `store`: null where the browser keeps nothing. `refusal`: why no more is kept; null where it is.
    * `makeRoom` is called where the storage turns out to be full; whether it may have room now. `onBytes` is told how many bytes more of the model are there, which is below 0 where a shard was damaged.
    */
   constructor(
@@ -36,13 +37,13 @@ export class ShardSource {
     const { store } = this;
     if (!store) return this.fromNetwork(memory, shard, signal);
     const load = async (): Promise<ArrayBuffer> => {
-      const stored = await store.read(shard, memory);
+      const stored = await store.read(shard, memory).catch(() => null);
       if (!stored) return this.fromNetwork(memory, shard, signal);
       if ((await this.problem(stored, shard)) === null) {
         this.count("stored", shard.bytes);
         return stored.memory;
       }
-      await store.remove(shard.sha256);
+      await store.remove(shard.sha256).catch(() => undefined); // a new one takes its place, or is not kept
       return this.fromNetwork(stored.memory, shard, signal);
     };
     return withLock(`gemlet-shard-${shard.sha256}`, load, signal);
@@ -75,7 +76,7 @@ export class ShardSource {
   }
 
   private async download(memory: ArrayBuffer, shard: Shard, part: ShardPart | null, cache: RequestCache, signal: AbortSignal): Promise<Filled> {
-    const url = this.folder + shard.file;
+    const url = addressIn(this.folder, shard.file);
     try {
       if (part?.bytes === shard.bytes) return this.resume(part, memory);
       const { response, at, etag } = await requestFrom(url, part?.bytes ?? 0, part?.etag ?? null, cache, signal);
@@ -144,7 +145,7 @@ export class ShardSource {
 
   /** What is wrong with a shard; null: nothing. */
   private async problem({ memory, length }: Filled, { file, bytes, sha256: expected }: Shard): Promise<GemletError | null> {
-    const bad = (what: string): GemletError => new GemletError("bad-artifact", `${this.folder}${file}: ${what}`);
+    const bad = (what: string): GemletError => new GemletError("bad-artifact", `${addressIn(this.folder, file)}: ${what}`);
     if (length > bytes) return bad(`the file is longer than the ${bytes} bytes that the manifest states`);
     if (length < bytes) return bad(`the file has ${length} bytes, the manifest states ${bytes}; load again or upload it again`);
     const found = await this.oneAtATime(() => sha256(new Uint8Array(memory, 0, bytes)));

@@ -1,5 +1,6 @@
 /** The models that the browser keeps for this site. */
 
+import { withoutQuery } from "./addresses";
 import { withLock } from "./locks";
 import type { Manifest } from "./manifest";
 import { removeTexts } from "./model_texts";
@@ -7,7 +8,7 @@ import { modelRecords, recordModel, removeRecord } from "./model_records";
 import { findStores } from "./store";
 
 export interface StoredModel {
-  /** The artifact's absolute address with a slash at its end. */
+  /** The artifact's absolute address with a slash at its end, without a query. */
   folder: string;
   name: string;
   title: string;
@@ -36,14 +37,15 @@ export async function storedModels(): Promise<StoredModel[]> {
 /** Bytes that are kept of each shard, by its SHA-256. */
 export async function storedSizes(): Promise<Map<string, number>> {
   const stores = await findStores();
-  const sizes = await Promise.all(stores.map((store) => store.sizes()));
+  // Of a store that does not read, nothing counts as kept.
+  const sizes = await Promise.all(stores.map((store) => store.sizes().catch(() => new Map<string, number>())));
   return new Map(sizes.flatMap((each) => [...each]));
 }
 
 /** Says that the model's shards are wanted, as its manifest has them now; frees shards of older versions that no model has any more. */
 export function claimModel(folder: string, manifest: Manifest): Promise<void> {
   return withLock(LOCK, async () => {
-    await recordModel(folder, manifest);
+    await recordModel(withoutQuery(folder), manifest);
     await freeUnnamed();
   });
 }
@@ -51,8 +53,8 @@ export function claimModel(folder: string, manifest: Manifest): Promise<void> {
 /** Frees what no other model has a part in. Rows that a loaded model reads from storage go with a later call, when no tab has them open. */
 export function deleteModel(folder: string): Promise<void> {
   return withLock(LOCK, async () => {
-    await removeRecord(folder);
-    await removeTexts(folder);
+    await removeRecord(withoutQuery(folder));
+    await removeTexts(withoutQuery(folder));
     await freeUnnamed();
   });
 }

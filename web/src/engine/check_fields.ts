@@ -1,6 +1,7 @@
 /** Checks of values field by field. What is not known is an error: silence would hide it. */
 
 import { GemletError } from "../errors";
+import { nearestName } from "./nearest_name";
 import type { OrNull } from "./openai";
 
 /** Throws GemletError "bad-request" that names `path` where the value is wrong. */
@@ -28,7 +29,7 @@ export function fields(required: Record<string, Check>, optional: Record<string,
       if (item === undefined) continue;
       const checkField = checks.get(field);
       if (checkField) checkField(item, join(path, field));
-      else fail(join(path, field), "this field is not supported");
+      else fail(join(path, field), notKnown(field, checks.keys()));
     }
     // Last, since a field that is missing is often there by another name.
     const missing = Object.keys(required).find((field) => value[field] === undefined);
@@ -87,6 +88,11 @@ export function fail(path: string, problem: string): never {
 
 function join(path: string, field: string): string {
   return path === "" ? field : `${path}.${field}`;
+}
+
+function notKnown(field: string, known: Iterable<string>): string {
+  const nearest = nearestName(field, known);
+  return `this field is not supported${nearest === undefined ? "" : `; did you mean ${nearest}?`}`;
 }
 
 /** What was found, for an error: of any value and size, in few characters. */

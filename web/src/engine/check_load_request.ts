@@ -1,7 +1,33 @@
 /** Checks what a page asks for when it loads a model, before anything is downloaded. */
 
 import { GemletError } from "../errors";
+import { type Check, check, fields } from "./check_fields";
+import type { LoadOptions } from "./engine";
 import type { LoadRequest } from "./load";
+
+const isFunction = check("a function", (value) => value === null || typeof value === "function");
+const isAny: Check = () => undefined;
+
+/** What is checked when all of them are known is checked below. */
+const OPTIONS: Record<keyof LoadOptions, Check> = {
+  backend: isAny,
+  perLayerEmbeddings: isAny,
+  tuning: isAny,
+  activations: isAny,
+  threads: isAny,
+  stepsInFlight: isAny,
+  conversationMemory: isAny,
+  host: isAny,
+  onProgress: isFunction,
+  onBackend: isFunction,
+  onStorageFull: isFunction,
+  signal: check("an AbortSignal", (value) => value === null || typeof (value as Partial<AbortSignal>).aborted === "boolean"),
+};
+
+/** Throws GemletError "bad-request" that names an option that is not known, or a function that is none. */
+export function checkLoadOptions(options: unknown): asserts options is LoadOptions {
+  fields({}, OPTIONS)(options, "");
+}
 
 type Checked = Omit<LoadRequest, "folder" | "backend" | "tab" | "asksForRoom">;
 

@@ -1,6 +1,8 @@
 /** The public engine: starts the worker and speaks OpenAI's shapes. */
 
+import { folderAddress } from "../artifact/addresses";
 import type { StorageFull } from "../artifact/room";
+import { askToPersist } from "../artifact/site_quota";
 import { deleteModel, type StoredModel, storedModels } from "../artifact/stored_models";
 import type { ActivationsRequest, BackendInfo, EmbeddingsRequest, TuningRequest } from "../backend/backend";
 import type { BackendRequest } from "../backend/choose";
@@ -8,6 +10,7 @@ import { GemletError } from "../errors";
 import { CONVERSATION_MEMORY } from "../generate/conversations";
 import { STEPS_IN_FLIGHT } from "../generate/generate";
 import { type ChatCompletions, chatCompletions, type TextCompletions, textCompletions } from "./completions";
+import { checkLoadOptions } from "./check_load_request";
 import type { EngineInfo, Logits } from "./core";
 import { type Host, type HostRequest, openHost } from "./host";
 import type { Progress } from "./load";
@@ -81,11 +84,11 @@ export interface StoredModels {
   /** The least recently used first. */
   list(): Promise<StoredModel[]>;
   /** Frees what the model in `folder` (as in `Engine.load`) does not share with others. An engine that has it loaded is not disturbed. */
-  delete(folder: string): Promise<void>;
+  delete(folder: string | URL): Promise<void>;
 }
 
 export class Engine {
-  static readonly models: StoredModels = { list: storedModels, delete: (folder) => deleteModel(addressOf(folder)) };
+  static readonly models: StoredModels = { list: storedModels, delete: (folder) => deleteModel(folderAddress(folder)) };
 
   /** `chat.completions.create` answers a conversation by the model's own chat template. */
   readonly chat: { completions: ChatCompletions };
@@ -94,6 +97,8 @@ export class Engine {
 
   /** The model, its licence, its limits, and what runs it. */
   info: EngineInfo;
+
+  private unloading: Promise<void> | undefined;
 
   private constructor(
     info: EngineInfo,
@@ -106,16 +111,18 @@ export class Engine {
   }
 
   /**
-   * Loads the artifact in `folder` (an address, relative to the page) into a worker of its own, or where `host` says.
+   * Loads the artifact in `folder` into a worker of its own, or where `host` says. The folder's address is relative to the page; that of the model.json in it
+   * will do, too, and a query goes behind the name of each file.
    *
    * Throws GemletError: "network" and "bad-artifact" name the file; "no-backend" and "device-limits" say what is missing
    * here, before anything large is downloaded; "gpu-error" names the kernel; "storage" where the browser keeps no files for this site, or no more; "bad-request"; "aborted".
    */
-  static async load(folder: string, options: LoadOptions = {}): Promise<Engine> {
+  static async load(folder: string | URL, options: LoadOptions = {}): Promise<Engine> {
+    checkLoadOptions(options);
     const { host: place = "worker", backend = "auto", perLayerEmbeddings = "auto", tuning = "auto", activations = null, threads = null } = options;
     const { stepsInFlight = STEPS_IN_FLIGHT, conversationMemory = CONVERSATION_MEMORY, onProgress, onBackend, onStorageFull, signal } = options;
     const settings = { backend, perLayerEmbeddings, tuning, activations, threads, stepsInFlight, conversationMemory };
-    const asked = { folder: addressOf(folder), ...settings, asksForRoom: onStorageFull !== undefined };
+    const asked = { folder: folderAddress(folder), ...settings, asksForRoom: onStorageFull !== undefined };
     let engine: Engine | undefined;
     const host = await openHost(place, JSON.stringify(asked), (error) => rpc.fail(error));
     const rpc = new RpcClient(host.endpoint, (notice) => {
@@ -132,8 +139,7 @@ export class Engine {
         rpc.fail(error as Error);
       }
     };
-    // Only a page can ask for it. The browser may ask the visitor, or refuse: then it clears what it keeps when the disk is full.
-    void navigator.storage?.persist?.().catch(() => false);
+    askToPersist(); // else the browser clears what it keeps when the disk is full
     try {
       const info = await rpc.call("load", { ...asked, tab: host.tab }, onEvent, signal);
       engine = new Engine(info, host, rpc);
@@ -155,16 +161,15 @@ export class Engine {
     return this.rpc.call("logits", plainCopy({ ids: Array.from(tokenIds), chunks, blocks }) as Logits);
   }
 
-  /** Frees the memory, the GPU's too, and ends the workers. What is under way, and each later call, throws GemletError "unloaded". */
-  async unload(): Promise<void> {
+  /** Frees the memory, the GPU's too, and ends the workers. What is under way, and each later call but this one, throws GemletError "unloaded". */
+  unload(): Promise<void> {
+    return (this.unloading ??= this.end());
+  }
+
+  private async end(): Promise<void> {
     // A step of WebAssembly keeps the worker until it is done, and one that broke off in another thread for ever.
     const patience = new Promise((resolve) => setTimeout(resolve, LONGEST_UNLOAD));
     await Promise.race([this.rpc.call("unload", null), patience]).finally(() => this.host.end());
     this.rpc.fail(new GemletError("unloaded", "the engine was unloaded"));
   }
-}
-
-/** The artifact's absolute address with a slash at its end. */
-function addressOf(folder: string): string {
-  return new URL(folder.endsWith("/") ? folder : `${folder}/`, document.baseURI).href;
 }

@@ -15,7 +15,7 @@ export class EngineServer {
   /** `onLeft`: called when the last page has left and all is freed. `lifetime`: name of the lock that this worker holds, where it can. */
   constructor(
     private readonly onLeft: () => void = () => undefined,
-    private readonly lifetime: Promise<string> | null = null,
+    private readonly lifetime: Promise<string | null> | null = null,
   ) {}
 
   /** Serves a page at its end of a channel. It leaves by `unload`, or when the lock that its `load` names is free, since its tab is gone then. */
@@ -24,7 +24,7 @@ export class EngineServer {
       load: async (request, onEvent, signal) => {
         if (!isObject(request)) fail("load", `expected the options of a load, found ${show(request)}`);
         if (typeof request.tab === "string") void withLock(request.tab, () => this.leave(page));
-        void this.lifetime?.then((lifetime) => page.notify({ lifetime }));
+        void this.lifetime?.then((lifetime) => lifetime !== null && page.notify({ lifetime }));
         return (await this.load(request).join(onEvent, signal)).info;
       },
       makeRoom: async (folders) => {

@@ -59,7 +59,9 @@ async function openSharedWorker(identity: string, onError: (event: ErrorEvent) =
   worker.addEventListener("error", onError);
   worker.port.start();
   const tab = `gemlet tab ${crypto.randomUUID()}`;
-  const leave = await holdLock(tab);
+  const leave = await holdLock(tab).catch(({ message }: Error) => {
+    throw new GemletError("bad-request", `host: this browser gives the page no locks, which sharing needs (${message}); load with host: "worker"`);
+  });
   const end = (): void => {
     stop();
     leave();

@@ -1,5 +1,6 @@
 /** Loads an artifact: everything that a model needs to answer. */
 
+import { addressIn } from "../artifact/addresses";
 import { checkManifest } from "../artifact/check_manifest";
 import { fetchJson, fetchText } from "../artifact/fetching";
 import type { Manifest } from "../artifact/manifest";
@@ -17,7 +18,7 @@ import type { StorageInfo } from "./load_weights";
 
 export type { Progress };
 
-/** `folder`: the artifact's absolute address with a slash at its end. `activations` and `threads`: null for what suits the backend. */
+/** `folder`: the artifact's absolute address, as `folderAddress` gives it. `activations` and `threads`: null for what suits the backend. */
 export interface LoadRequest extends ChoiceRequest, CoreOptions {
   folder: string;
   tuning: TuningRequest;
@@ -51,9 +52,12 @@ export async function loadModel(
   signal: AbortSignal,
 ): Promise<Model> {
   checkLoadRequest(request);
+  if (!globalThis.crypto?.subtle) {
+    throw new GemletError("no-backend", "this page came over plain http, where browsers offer nothing to check weights with (crypto.subtle); open it by https, or on localhost");
+  }
   const { folder, perLayerEmbeddings, tuning, activations } = request;
   onProgress({ phase: "manifest", loaded: 0, total: 1, unit: "files" });
-  const address = `${folder}model.json`;
+  const address = addressIn(folder, "model.json");
   const manifest = checkManifest(await fetchJson(address, signal), address);
   onProgress({ phase: "manifest", loaded: 1, total: 1, unit: "files" });
   let storage!: StorageInfo;
@@ -99,8 +103,8 @@ async function loadText(
   const total = chat_template === null ? 1 : 2;
   onProgress({ phase: "tokenizer", loaded: 0, total, unit: "files" });
   const [file, source] = await Promise.all([
-    fetchJson(folder + facts.file, signal),
-    chat_template === null ? null : fetchText(folder + chat_template, signal),
+    fetchJson(addressIn(folder, facts.file), signal),
+    chat_template === null ? null : fetchText(addressIn(folder, chat_template), signal),
   ]);
   const tokenizer = new Tokenizer(file, facts, source ?? "");
   const tokens = { bos_token: tokenizer.tokenText(facts.bos), eos_token: tokenizer.tokenText(facts.stop[0]) };

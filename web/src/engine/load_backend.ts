@@ -1,5 +1,6 @@
 /** Brings weights and kernels of an artifact to a backend. */
 
+import { addressIn } from "../artifact/addresses";
 import { fetchFile, fetchText } from "../artifact/fetching";
 import type { Manifest } from "../artifact/manifest";
 import type { AskForRoom } from "../artifact/room";
@@ -16,7 +17,7 @@ export interface Progress {
   unit: "files" | "kernels" | "bytes";
 }
 
-/** What is loaded, and how. `folder`: the artifact's absolute address with a slash at its end. */
+/** What is loaded, and how. `folder`: the artifact's absolute address, as `folderAddress` gives it. */
 export interface BackendLoad {
   folder: string;
   manifest: Manifest;
@@ -60,7 +61,7 @@ async function loadKernels(backend: Backend, { folder, manifest, kernels, onProg
     loaded += 1;
     report();
   };
-  const text = (file: string): Promise<string> => fetchText(folder + file, signal);
-  const response = (file: string): Promise<Response> => fetchFile(folder + file, signal);
+  const text = (file: string): Promise<string> => fetchText(addressIn(folder, file), signal);
+  const response = (file: string): Promise<Response> => fetchFile(addressIn(folder, file), signal);
   await backend.prepare({ manifest, text, response, onPart }, kernels);
 }

@@ -2,6 +2,7 @@
 
 import type { Manifest } from "../artifact/manifest";
 import { makeRoom, offerModels } from "../artifact/room";
+import { isPersistent } from "../artifact/site_quota";
 import { ShardSource } from "../artifact/shard_source";
 import { loadShards, neededShards, type ShardSink } from "../artifact/shards";
 import { openStore, type StorePlace } from "../artifact/store";
@@ -45,7 +46,7 @@ export async function loadWeights(sink: ShardSink, load: BackendLoad, signal: Ab
   const source = new ShardSource(folder, store, refusal, offerOnce, onBytes);
   await loadShards(manifest, sink, source, signal);
   const { network, stored } = source.counts;
-  const persistent = (await navigator.storage?.persisted?.()) ?? false;
+  const persistent = await isPersistent();
   return { place: store?.place ?? "none", network_bytes: network, stored_bytes: stored, persistent, note: source.refusal };
 }
 

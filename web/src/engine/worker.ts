@@ -7,11 +7,14 @@ import { holdLock } from "../artifact/locks";
 import { EngineServer } from "./engine_server";
 import type { Endpoint } from "./rpc";
 
-/** A lock that this worker holds for as long as it is there: who gets it knows that the worker is gone, of which nothing else tells. */
-async function holdLifetime(): Promise<string> {
+/**
+ * A lock that this worker holds for as long as it is there: who gets it knows that the worker is gone, of which nothing else tells. Null where there is none, as
+ * without https, or in a frame without an origin.
+ */
+async function holdLifetime(): Promise<string | null> {
+  if (!("locks" in navigator)) return null;
   const name = `gemlet worker ${crypto.randomUUID()}`;
-  await holdLock(name);
-  return name;
+  return holdLock(name).then(() => name, () => null);
 }
 
 if ("document" in globalThis) {
@@ -24,7 +27,4 @@ if ("document" in globalThis) {
     server.connect(port);
     port.start();
   });
-} else {
-  // Without https there are no locks.
-  new EngineServer(undefined, "locks" in navigator ? holdLifetime() : null).connect(globalThis as unknown as Endpoint);
-}
+} else new EngineServer(undefined, holdLifetime()).connect(globalThis as unknown as Endpoint);

@@ -1,5 +1,7 @@
 /** Lets the page's service worker keep its files. */
 
+import { scriptAddress } from "../script_address";
+
 /** Milliseconds. */
 const LONGEST_WAIT = 2000;
 
@@ -14,7 +16,7 @@ export async function keepPage(): Promise<void> {
     const { serviceWorker } = navigator;
     const controlled = new Promise((resolve) => serviceWorker.addEventListener("controllerchange", resolve, { once: true }));
     const patience = new Promise((resolve) => setTimeout(resolve, LONGEST_WAIT));
-    const { installing } = await serviceWorker.register("service-worker.js");
+    const { installing } = await serviceWorker.register(scriptAddress("service-worker.js") as string);
     const failed = new Promise<void>((resolve) => {
       installing?.addEventListener("statechange", () => installing.state === "redundant" && resolve());
     });
