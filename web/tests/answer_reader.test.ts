@@ -118,8 +118,9 @@ describe("AnswerReader", () => {
   test("a second end of a thought or a call is none of the text, even where the tokenizer has a text for it", () => {
     const written = (each: readonly number[]): string => each.map((id) => (id < 0 ? "<mark>" : String.fromCharCode(id))).join("");
     const reader = new AnswerReader(written, [], FORMAT);
-    const texts = ids(THOUGHT, "thought\na", END_THOUGHT, END_THOUGHT, "b", END_CALL, "c").map((id) => reader.push(id).delta.text);
+    const texts = ids(THOUGHT, "thought\na", END_CALL, END_THOUGHT, END_THOUGHT, "b", END_CALL, "c").map((id) => reader.push(id).delta.text);
     expect(texts.join("") + reader.end().delta.text).toBe("bc");
+    expect(reader.thoughtTokens).toBe(1);
   });
 
   test.each([

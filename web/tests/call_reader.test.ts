@@ -69,6 +69,8 @@ describe("CallReader", () => {
     ["call:f{'a': 'it\\'s, {\"x\"}', b:'C:\\temp'}", { a: "it's, {\"x\"}", b: "C:\temp" }],
     ["call:f{pattern:':\\s*\\w+'}", { pattern: ":\\s*\\w+" }],
     ['call:f{path:"C:\\users\\bob"}', { path: "C:\\users\\bob" }],
+    [`call:f{a:'b'${QUOTE},c:"d"${QUOTE} }`, { a: "b", c: "d" }],
+    [`call:f{a:${QUOTE}}]${QUOTE},b:${QUOTE}} } x${QUOTE}}`, { a: "}]", b: "} } x" }],
     ['call:f{a:"two\nlines"}', { a: "two\nlines" }],
     [`call:f{${QUOTE}a${QUOTE}:${QUOTE}1${QUOTE},b:${QUOTE}true${QUOTE}}`, { a: "1", b: "true" }],
     ["call:f{true:True,null:None,1:1}", { true: true, null: null, 1: 1 }],
@@ -93,6 +95,10 @@ describe("CallReader", () => {
     [":call:f", {}],
     ["call:f(", {}],
     ["call:f(a=1", { a: 1 }],
+    [`call:f{command:${QUOTE}ls -a`, { command: "ls -a" }],
+    [`call:f{command:${QUOTE}ls}`, { command: "ls" }],
+    [`call:f{a:1,b:[${QUOTE}x${QUOTE},${QUOTE}Hello, (you) }y]}`, { a: 1, b: ["x", "Hello, (you) }y"] }],
+    [`call:f(a=${QUOTE}x)`, { a: "x" }],
     ["call:f({a:1}", { a: 1 }],
   ])("reads %j where the token came that ends a call, and not without it", (text, value) => {
     const call = parse(text, Infinity, true)!;
@@ -112,7 +118,7 @@ describe("CallReader", () => {
     JSON.parse(parse(`call:f{n:${word}}`)!.arguments);
   });
 
-  test.each(["call:f{a:1 b:2}", "call:f{a:b: c}", 'call:f{a:b:"c"}', "call:f{a:b:{c:1}}", "call:f{a::1}", "call:f{a:[b:1]}", "call:f prose here", "call:f{a}", "call:f{a:[1}", `call:f{a:${QUOTE}x`, 'call:f{a:"x', "call:f{a:'x", "call:f{a:1}} and", "call:f(1)", "call:f{a:1} b", "call:f({a:1}) b"])(
+  test.each(["call:f{a:1 b:2}", "call:f{a:b: c}", 'call:f{a:b:"c"}', "call:f{a:b:{c:1}}", "call:f{a::1}", "call:f{a:[b:1]}", `call:f{a:'b'${QUOTE}c${QUOTE}}`, "call:f prose here", "call:f{a}", "call:f{a:[1}", `call:f{a:${QUOTE}x,b:1}`, `call:f{a:${QUOTE}x, {b:1}}`, `call:f{${QUOTE}a}`, 'call:f{a:"x', "call:f{a:'x", "call:f{a:1}} and", "call:f(1)", "call:f{a:1} b", "call:f({a:1}) b"])(
     "does not guess at %j, even with its last token", (text) => expect(parse(text, Infinity, true)).toBeNull());
 
   test.each(["call:f{a:1}call:g{}", "call:f{a:1}\n:call:g{}", "call:f{a:1}, call:g{}", "call:f({a:1}) call:g{}"])("finds a second call in %j", (text) => {

@@ -122,7 +122,7 @@ export class AnswerReader {
     if (place === "call" && id === callEnd) return this.leave(() => this.endCall());
     if (place === "thought" && id === thoughtEnd) return this.leave(() => (this.place = "text"));
     // One end too many.
-    if (place === "text" && (id === thoughtEnd || id === callEnd)) return this.leave(() => undefined);
+    if (id === callEnd || (place === "text" && id === thoughtEnd)) return this.leave(() => undefined);
     // In a thought it begins once more: the model does not always see that the prompt has opened one.
     if (id === thoughtBegin && (place !== "call" || this.call.complete)) return this.leave(() => this.beginThought());
     if (id !== callBegin) return false;

@@ -4,11 +4,13 @@
  *
  * Models write it with mistakes. What can be read in one way alone is read: a colon in front of `call`, or in its place;
  * `(…)` in place of `{…}`, around it, or around `key=value` as in Python; JSON; a comma too many; a key without a value;
- * a call without arguments; ends that are missing before the token that ends the call; a second call before that token.
+ * a call without arguments; quotes and ends that are missing before the token that ends the call; a second call before it.
  * All else is no call.
  */
 
 import { CallValues } from "./call_values";
+import { isQuoted } from "./call_words";
+import { QuotedText } from "./quoted_text";
 
 /** In front of the arguments: `call:` or at least its colon, and the name. */
 const HEAD = /^(?:[\s:]*call\s*:|\s*:)[\s:]*([^{(]+)$/s;
@@ -32,6 +34,9 @@ export class CallReader {
   /** The quotation mark of the string that the word is, until it ends; models write such in place of their own quotes. */
   private quotation = "";
   private isEscaped = false;
+  /** Whether the model's own quote ended the word, which began with a quotation mark. */
+  private isMixed = false;
+  private quoted = new QuotedText();
   /** Whether a colon stands in the word, outside of quotation marks. */
   private hasColon = false;
   /** "shell": behind a `(`, where an object may begin or its first key. */
@@ -65,7 +70,7 @@ export class CallReader {
   text(text: string): string {
     if (this.failed || this.place === "quotes") {
       this.raw += text;
-      return this.failed ? "" : JSON.stringify(text).slice(1, -1);
+      return this.failed ? "" : this.quoted.text(text);
     }
     let json = "";
     for (const character of text) {
@@ -83,9 +88,14 @@ export class CallReader {
     this.raw += '"';
     if (this.place === "quotes") {
       this.place = "outside";
-      return this.failed ? "" : '"';
+      return this.failed ? "" : this.quoted.end();
+    }
+    if (isQuoted(this.word.trim())) {
+      this.isMixed = true; // the string has ended by a quotation mark already
+      return "";
     }
     if (this.place === "head" || this.quotation !== "") this.failed = true;
+    this.quoted = new QuotedText();
     const before = this.place === "shell" ? this.beginKeywords() : this.endWord();
     this.place = "quotes";
     return before + this.take(() => this.values.string());
@@ -97,7 +107,8 @@ export class CallReader {
    */
   end(marked = false): string | null {
     let json = "";
-    if (marked && !this.failed && !this.values.complete && this.place !== "quotes" && this.quotation === "") {
+    if (marked && !this.failed && this.place === "quotes") json += this.endQuotes();
+    if (marked && !this.failed && !this.values.complete && this.quotation === "") {
       if (this.place === "head" && BARE_NAME.test(this.nameInHead())) json += this.beginArguments("(");
       if (this.place === "shell") json += this.beginKeywords();
       json += this.endWord() + this.take(() => this.values.close());
@@ -121,6 +132,16 @@ export class CallReader {
       default:
         return this.values.complete ? this.behind(character) : this.inside(character);
     }
+  }
+
+  /** Ends a string of which the last quote is missing. */
+  private endQuotes(): string {
+    if (this.quoted.mayHoldKey) this.failed = true;
+    if (this.failed) return "";
+    this.place = "outside";
+    let json = '"';
+    for (const character of this.quoted.brackets) json += this.character(character);
+    return json;
   }
 
   private nameInHead(): string {
@@ -151,6 +172,7 @@ export class CallReader {
     }
     const sign = this.signOf(character);
     if (sign !== undefined) return this.endWord() + this.take(() => this.values.sign(sign));
+    if (this.isMixed && /\S/.test(character)) this.failed = true;
     this.hasColon ||= character === ":";
     if (/["']/.test(character) && !/\S/.test(this.word)) this.quotation = character;
     this.word += character;
@@ -187,6 +209,7 @@ export class CallReader {
     this.word = "";
     if (this.hasColon && !WITH_COLON.test(word)) this.failed = true;
     this.hasColon = false;
+    this.isMixed = false;
     return word === "" ? "" : this.take(() => this.values.word(word));
   }
 

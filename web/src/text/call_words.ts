@@ -10,6 +10,11 @@ const NUMBER = /^([+-]?)(0|[1-9]\d*)?(?:(\.)(\d*))?([eE][+-]?\d+)?$/;
 const TELEPHONE_NUMBER = /^\+\d{7,}$/;
 const QUOTED = /^(["'])((?:\\.|(?!\1)[^\\])*)\1$/s;
 
+/** Whether the word is a whole string in quotation marks. */
+export function isQuoted(word: string): boolean {
+  return QUOTED.test(word);
+}
+
 /** `isKey`: the name of a value, which is text, whatever it looks like. */
 export function jsonOfWord(word: string, isKey: boolean): string {
   const quoted = QUOTED.exec(word);
