@@ -115,6 +115,32 @@ describe("AnswerReader", () => {
     expect([found.calls.flatMap((call) => [call.name, call.arguments]), found.text]).toEqual([calls, text]);
   });
 
+  const TOOLS: AnswerFormat = { ...FORMAT, tools: ["f", "find"] };
+  test.each([
+    [ids("call:f{a:", QUOTE, "x", QUOTE, "}"), [["f", '{"a":"x"}']], ""],
+    [ids("\n call:find(a=1)", END_CALL), [["find", '{"a":1}']], ""],
+    [ids(THOUGHT, "thought\nhm", END_THOUGHT, "call:f{}"), [["f", "{}"]], ""],
+    [ids(CALL, "call:f{}", END_CALL, "call:find{}"), [["f", "{}"], ["find", "{}"]], ""],
+    [ids("call:f{}call:find{}"), [["f", "{}"], ["find", "{}"]], ""],
+    [ids("call:f{}", CALL, "call:find{}", END_CALL), [["f", "{}"], ["find", "{}"]], ""],
+    // Text.
+    [ids("call:g{}"), [], "call:g{}"],
+    [ids("call:f is a tool"), [], "call:f is a tool"],
+    [ids("call:f{} is how you call it"), [], "call:f{} is how you call it"],
+    [ids("Write call:f{}"), [], "Write call:f{}"],
+    [ids("call"), [], "call"],
+    [ids("call", THOUGHT, "thought\na", END_THOUGHT, "call me"), [], "callcall me"],
+  ])("finds a call of a tool that there is at the beginning of text, and no other, %#", (tokens, calls, text) => {
+    const found = read(tokens, TOOLS, [], true);
+    expect([found.calls.map((call) => [call.name, call.arguments]), found.text]).toEqual([calls, text]);
+    if (!tokens.includes(CALL)) expect(read(tokens).calls).toEqual([]);
+  });
+
+  test("text that is no call after all ends at a stop string", () => {
+    expect(read(ids("call:fun"), TOOLS, ["fu"]).text).toBe("call:");
+    expect(read(ids("call"), TOOLS, ["ca"], true).text).toBe("");
+  });
+
   test("a second end of a thought or a call is none of the text, even where the tokenizer has a text for it", () => {
     const written = (each: readonly number[]): string => each.map((id) => (id < 0 ? "<mark>" : String.fromCharCode(id))).join("");
     const reader = new AnswerReader(written, [], FORMAT);

@@ -36,6 +36,15 @@ describe("readChat", () => {
     expect([stop, conversation.tools]).toEqual([[answering], TOOLS]);
   });
 
+  test("finds calls in bare text alone where the answer may be any text", () => {
+    const names = (params: Partial<ChatParams>) => read({ tools: TOOLS, ...params }).format.tools;
+    expect(names({})).toEqual(["now", "later"]);
+    for (const params of [{ regex: "a" }, { grammar: "a" }, { response_format: { type: "json_object" } }, { continue_final_message: true }] as const) {
+      expect(names(params)).toBeUndefined();
+    }
+    expect(names({ tool_choice: "none" })).toEqual([]);
+  });
+
   test("shows no tools where none may be called", () => {
     const { conversation, format } = read({ tools: TOOLS, tool_choice: "none" });
     expect([conversation.tools, format.markers.callBegin]).toEqual([undefined, undefined]);

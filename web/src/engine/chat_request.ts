@@ -47,11 +47,17 @@ export function readChat(params: ChatParams, chat: ChatTemplate, tokenizer: Toke
       thinkingBudget: thinking_budget ?? Infinity,
       closing: thoughts ? [...tokenizer.encodePlain(THOUGHT_LAST), thoughts.thoughtEnd!] : [],
       opening: openingOf(params, tokenizer),
+      ...(calls && !continue_final_message && isFree(params) && { tools: shown.map((tool) => tool.function.name) }),
       ...(!parallel_tool_calls && { mostCalls: 1 }),
     },
     stop: toolAnswerTokens(tokenizer),
     names: tool_choice === "required" && tools.length > 1 ? tools.map((tool) => tool.function.name) : [],
   };
+}
+
+/** Whether the answer may have any form. */
+function isFree({ response_format, grammar, regex }: ChatParams): boolean {
+  return (response_format?.type ?? "text") === "text" && grammar === undefined && regex === undefined;
 }
 
 function checkTools({ tools = [], tool_choice = "auto" }: ChatParams, chat: ChatTemplate): void {

@@ -19,6 +19,8 @@ export interface AnswerFormat {
   closing: readonly number[];
   /** Tokens with which the answer begins, whatever the model would draw. */
   opening: readonly number[];
+  /** Names of the tools that the model is shown: where text begins with a call of one, it is a call. Default: none. */
+  tools?: readonly string[];
   /** Behind so many calls the answer ends. Default: no limit. */
   mostCalls?: number;
   /** The end of the prompt, which may have opened a thought or a call: the answer goes on in it. Default: nothing is open. */

@@ -6,11 +6,13 @@
  * JSON when it is whole. One that breaks off, or turns out to be none, becomes text as well, since half a call must not be run.
  */
 
-import { type AnswerFormat, THOUGHT_LABEL, THOUGHT_LAST } from "./answer_format";
+import type { AnswerFormat } from "./answer_format";
+import { BareCall } from "./bare_call";
 import { addCall, type CallDelta } from "./call_delta";
 import { CallReader } from "./call_reader";
 import { Detokenizer } from "./detokenizer";
 import { StopStrings } from "./stop_strings";
+import { ThoughtText } from "./thought_text";
 
 /** What a token, or the end, made certain. */
 export interface Delta {
@@ -38,6 +40,7 @@ export class AnswerReader {
   private readonly stops: StopStrings;
   private place: "text" | "thought" | "call" = "text";
   private thought = new ThoughtText();
+  private readonly bareCall: BareCall;
   /** Calls whose name was given out. */
   private begunCalls = 0;
   private call = new CallReader();
@@ -53,6 +56,7 @@ export class AnswerReader {
   ) {
     this.detokenizer = new Detokenizer(decode);
     this.stops = new StopStrings(stopStrings);
+    this.bareCall = new BareCall(format.tools ?? []);
     this.readPrompt();
   }
 
@@ -78,6 +82,7 @@ export class AnswerReader {
     this.beginDelta();
     this.takeText(this.detokenizer.end());
     if (this.place === "call") this.leaveCall(isTurn);
+    else this.takeCertainText(this.bareCall.end());
     if (!this.stopped) this.delta.text += this.stops.end();
     return { delta: this.delta, stopped: this.stopped, next: [] };
   }
@@ -120,22 +125,22 @@ export class AnswerReader {
     const { place } = this;
     if (place === "call" && id === quote) return this.leave(() => this.giveCall(this.call.quote()));
     if (place === "call" && id === callEnd) return this.leave(() => this.endCall());
-    if (place === "thought" && id === thoughtEnd) return this.leave(() => (this.place = "text"));
+    if (place === "thought" && id === thoughtEnd) return this.leave(() => this.beginText());
     // One end too many.
     if (id === callEnd || (place === "text" && id === thoughtEnd)) return this.leave(() => undefined);
     // In a thought it begins once more: the model does not always see that the prompt has opened one.
     if (id === thoughtBegin && (place !== "call" || this.call.complete)) return this.leave(() => this.beginThought());
     if (id !== callBegin) return false;
     return this.leave(() => {
-      if (place === "call") this.leaveCall(true); // a thought may be left without its end
-      this.place = "call";
-      this.call = new CallReader();
+      if (this.place === "call") this.leaveCall(true); // a thought may be left without its end
+      this.beginCall("");
     });
   }
 
   /** Gives out what was held back of the place that ends here, then does `enter`. */
   private leave(enter: () => void): true {
     this.takeText(this.detokenizer.end());
+    if (this.place === "text") this.takeCertainText(this.bareCall.end());
     if (this.stopped) return true;
     if (this.place === "text") this.delta.text += this.stops.end();
     enter();
@@ -152,10 +157,27 @@ export class AnswerReader {
     if (this.place === "thought") this.delta.thought += this.thought.push(text);
     else if (this.place === "call") this.takeCallText(text);
     else {
-      const found = this.stops.push(text);
-      this.delta.text += found.text;
-      this.stopped ||= found.stopped;
+      const found = this.bareCall.push(text);
+      this.takeCertainText(found.text);
+      if (found.call !== "") this.beginCall(found.call);
     }
+  }
+
+  private takeCertainText(text: string): void {
+    const found = this.stops.push(text);
+    this.delta.text += found.text;
+    this.stopped ||= found.stopped;
+  }
+
+  private beginText(): void {
+    this.place = "text";
+    this.bareCall.begin();
+  }
+
+  private beginCall(text: string): void {
+    this.place = "call";
+    this.call = new CallReader();
+    this.takeCallText(text);
   }
 
   private takeCallText(text: string): void {
@@ -163,10 +185,7 @@ export class AnswerReader {
     const next = this.call.takeNext();
     if (next === undefined) return;
     this.endCall();
-    if (this.stopped) return;
-    this.place = "call";
-    this.call = new CallReader();
-    this.takeCallText(next);
+    if (!this.stopped) this.beginCall(next);
   }
 
   private beginThought(): void {
@@ -186,7 +205,7 @@ export class AnswerReader {
     const json = this.call.end(true);
     if (json === null) return this.giveUpCall();
     this.giveCall(json, true);
-    this.place = "text";
+    this.beginText();
     this.callCount += 1;
     this.stopped ||= this.callCount >= (this.format.mostCalls ?? Infinity);
   }
@@ -200,41 +219,5 @@ export class AnswerReader {
   private giveUpCall(): void {
     this.place = "text";
     this.delta.text += this.call.raw;
-  }
-}
-
-/** The text of a thought without its label and its last newline, both of which come in pieces. */
-class ThoughtText {
-  /** Whether the label is over. */
-  hasBegun = false;
-  private held = "";
-  private lastGiven = "\n";
-
-  /** Whether nothing stands in its last line. */
-  get isAtLineStart(): boolean {
-    return this.hasBegun && (this.held || this.lastGiven).endsWith("\n");
-  }
-
-  /** Leaves out what is held back: it is no part of the answer. */
-  forget(): void {
-    if (!this.hasBegun) return;
-    this.lastGiven = this.held || this.lastGiven;
-    this.held = "";
-  }
-
-  /** The text that is now certain. */
-  push(text: string): string {
-    this.held += text;
-    if (!this.hasBegun) {
-      const begun = this.held.trimStart();
-      if (THOUGHT_LABEL.startsWith(begun) && begun !== THOUGHT_LABEL) return "";
-      this.hasBegun = true;
-      if (begun.startsWith(THOUGHT_LABEL)) this.held = begun.slice(THOUGHT_LABEL.length);
-    }
-    const certain = this.held.endsWith(THOUGHT_LAST) ? this.held.length - THOUGHT_LAST.length : this.held.length;
-    const given = this.held.slice(0, certain);
-    this.lastGiven = given || this.lastGiven;
-    this.held = this.held.slice(certain);
-    return given;
   }
 }
