@@ -105,7 +105,8 @@ def _check(content: bytes, path: Path) -> None:
 
 
 def _written(document: dict[str, Any], path: Path) -> bytes:
-    """The document with only the needed merges, and with all keys that the loader in JavaScript insists on.
+    """The document with only the needed merges, all keys that the loader in JavaScript insists on, and no dropout of merges,
+    which is for training.
 
     No merge makes a special token. In a text these are cut out before anything is merged, so such a merge is of no
     use; and without it, a loader that leaves them out of `added_tokens` can never make one from what a user wrote.
@@ -116,7 +117,7 @@ def _written(document: dict[str, Any], path: Path) -> bytes:
     if model.get("type") == "BPE" and not model.get("continuing_subword_prefix") and not model.get("end_of_word_suffix"):
         pairs = _merges(model.get("merges"), f"{path}: model.merges")
         merges = needed_merges((left, right) for left, right in pairs if left + right not in special)
-        document["model"] = {**model, "merges": merges}
+        document["model"] = {**model, "merges": merges} | ({"dropout": None} if model.get("dropout") else {})
     return json.dumps(document, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
 
 

@@ -7,10 +7,14 @@ from pathlib import Path
 
 import safetensors
 from gguf import GGUFReader
+from tokenizers import Tokenizer
+from tokenizers.models import BPE
 
 from compiler.checkpoint import Checkpoint, open_checkpoint
 from compiler.checkpoint.texts import Texts, read_texts
 from model_defs import FAMILIES
+
+TEXTS = ("abc ab c", "aab  cab", "<bos>a<end_of_turn>", "", "\u00e9 x abcabc")
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,21 @@ def difference(imported: Imported, path: Path) -> str | None:
             raw = held.get(tensor.source_name, b"")
             if tensor.file == file and content[tensor.offset : tensor.offset + len(raw)] != raw:
                 return f"{file}: tensor {tensor.source_name}"
+    return None
+
+
+def tokenizer_difference(source: bytes, written: bytes) -> str | None:
+    """The text that the checkpoint's tokenizer and the artifact's encode differently; None where there is none."""
+    ours, theirs = Tokenizer.from_buffer(written), Tokenizer.from_buffer(source)
+    if isinstance(theirs.model, BPE):
+        theirs.model.dropout = None
+    for text in TEXTS:
+        try:
+            expected = theirs.encode(text, add_special_tokens=False).ids
+        except Exception:  # what the library cannot encode, it cannot compare
+            continue
+        if ours.encode(text, add_special_tokens=False).ids != expected:
+            return text
     return None
 
 

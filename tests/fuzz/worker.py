@@ -16,7 +16,7 @@ import compiler.checkpoint.tokenizer  # noqa: E402
 from compiler.errors import GemletError  # noqa: E402
 from compiler.plan import plan_model  # noqa: E402
 from model_defs.config import ConfigError  # noqa: E402
-from tests.fuzz.importing import difference, import_checkpoint  # noqa: E402
+from tests.fuzz.importing import difference, import_checkpoint, tokenizer_difference  # noqa: E402
 from tests.fuzz.inputs import GGUF, Input, Inputs  # noqa: E402
 
 EXTRA_MEMORY = 1 << 30
@@ -66,8 +66,10 @@ class Trial:
                 return "same", ""
             # GGUFReader takes 20 ms a file, so that it is asked now and then.
             wrong = difference(found, path) if tried.checkpoint not in GGUF or self.tried % 8 == 0 else None
+            if wrong is None and tried.file == "tokenizer.json":
+                wrong = tokenizer_difference(tried.content, found.texts.tokenizer)
             if wrong is not None:
-                return "FAILED", f"read otherwise than its library does: {wrong}"
+                return "FAILED", f"read otherwise than its library does: {wrong!r}"
             self.accepted += tried.file == "config.json" or tried.checkpoint in GGUF
             if self.plans and self.accepted % self.plans == 1:
                 plan_model(found.checkpoint, "auto", None)
