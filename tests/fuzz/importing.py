@@ -26,8 +26,9 @@ class Imported:
     digest: str
 
 
-def import_checkpoint(path: Path) -> Imported:
-    """Raises GemletError, or ConfigError, which the pipeline turns into one."""
+def import_checkpoint(path: Path, values: bool) -> Imported:
+    """values: whether tensors count with their values, not only with their places, which is enough where the weights' file is
+    the sound one. Raises GemletError, or ConfigError, which the pipeline turns into one."""
     checkpoint = open_checkpoint(path)
     texts = read_texts(checkpoint)
     FAMILIES[checkpoint.config["model_type"]].Config.from_dict(checkpoint.config)
@@ -35,8 +36,8 @@ def import_checkpoint(path: Path) -> Imported:
     stated = [checkpoint.config, checkpoint.generation, checkpoint.chat_template, str(checkpoint.license), str(texts.tokens), checkpoint.name]
     digest.update(json.dumps(stated, sort_keys=True, default=str).encode("utf-8"))
     for name, tensor in sorted(checkpoint.tensors.items()):
-        digest.update(f"{name} {tensor.shape}".encode())
-        digest.update(tensor.values().tobytes())
+        digest.update(f"{name} {tensor.shape} {tensor.source_format} {tensor.add}".encode())
+        digest.update(tensor.values().tobytes() if values else str(tensor.offset).encode())
     return Imported(checkpoint, texts, digest.hexdigest())
 
 

@@ -53,7 +53,7 @@ def test_the_sound_checkpoints_are_imported(trial):
 
 @pytest.mark.parametrize("raised", [KeyError("rope_theta"), MemoryError(), GemletError("a message without any file")])
 def test_a_traceback_and_a_message_without_a_file_count_as_failures(trial, monkeypatch, raised):
-    def fail(path):
+    def fail(path, values):
         raise raised
 
     trial.write_sound("folder")

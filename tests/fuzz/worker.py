@@ -30,7 +30,7 @@ class Trial:
 
     def __init__(self, inputs: Inputs, place: Path, plans: int) -> None:
         self.inputs, self.place, self.plans = inputs, place, plans
-        self.digests: dict[str, str] = {}
+        self.digests: dict[tuple[str, bool], str] = {}
         self.tried = self.accepted = 0
 
     def path(self, checkpoint: str) -> Path:
@@ -42,13 +42,14 @@ class Trial:
         folder.mkdir(parents=True)
         for name, content in self.inputs.sound(checkpoint).items():
             (folder / name).write_bytes(content)
-        self.digests[checkpoint] = import_checkpoint(self.path(checkpoint)).digest
+        for values in (False, True):
+            self.digests[checkpoint, values] = import_checkpoint(self.path(checkpoint), values).digest
 
     def outcome(self, number: int) -> tuple[str, str, str]:
         """(kind of file, outcome, detail): "refused" with the message, "same", "other", or "FAILED" with what is wrong."""
         tried = self.inputs.input(number)
         self.tried += 1
-        if tried.checkpoint not in self.digests:
+        if (tried.checkpoint, True) not in self.digests:
             self.write_sound(tried.checkpoint)
         place = self.place / tried.checkpoint / tried.file
         sound = self.inputs.sound(tried.checkpoint)[tried.file]
@@ -61,11 +62,12 @@ class Trial:
     def imported(self, tried: Input) -> tuple[str, str]:
         path = self.path(tried.checkpoint)
         try:
-            found = import_checkpoint(path)
-            if found.digest == self.digests[tried.checkpoint]:
+            of_weights = tried.kind in ("gguf", "safetensors")
+            found = import_checkpoint(path, of_weights)
+            if found.digest == self.digests[tried.checkpoint, of_weights]:
                 return "same", ""
             # GGUFReader takes 20 ms a file, so that it is asked now and then.
-            wrong = difference(found, path) if tried.checkpoint not in GGUF or self.tried % 8 == 0 else None
+            wrong = difference(found, path) if tried.kind == "safetensors" or self.tried % 8 == 0 else None
             if wrong is None and tried.file == "tokenizer.json":
                 wrong = tokenizer_difference(tried.content, found.texts.tokenizer)
             if wrong is not None:
