@@ -11,8 +11,8 @@ import { makeArtifact } from "./fixture";
 import { problemOf } from "./manifest_problems";
 import { wasmProgram } from "./wasm_fixture";
 
-const INPUTS = Number(process.env["GEMLET_FUZZ_INPUTS"] ?? 4000);
-const SEED = Number(process.env["GEMLET_FUZZ_SEED"] ?? 16);
+const INPUTS = Number(import.meta.env["GEMLET_FUZZ_INPUTS"] ?? 4000);
+const SEED = Number(import.meta.env["GEMLET_FUZZ_SEED"] ?? 16);
 const URL = "models/recital/model.json";
 const { manifest } = await makeArtifact("abc");
 const SOUND = { ...structuredClone(manifest), wasm: await wasmProgram(manifest), targets: ["webgpu", "wasm"] } as Manifest;

@@ -38,7 +38,9 @@ export function problemOf(manifest: Manifest): string | undefined {
     ["wasm.state", () => wasm === null || "unfit" in wasm || [wasm.state, wasm.state_bytes, wasm.logits].every((each) => isSize(each))],
     ["wasm.prefill", () => wasm === null || "unfit" in wasm || wasm.prefill.every((each) => isSize(each, 1))],
   ];
+  const ofWebGpu = ["weights", "tables", "kernels", "variants", "steps", "state", "adjust", "buffers"];
   for (const [what, holds] of claims) {
+    if (ofWebGpu.includes(what) && !manifest.targets.includes("webgpu")) continue;
     try {
       if (!holds()) return what;
     } catch (error) {

@@ -2,8 +2,12 @@
 
 import { GemletError } from "../errors";
 import { checkKnownAnswer } from "./check_known_answer";
+import { MANIFEST_SHAPE } from "./manifest_shape";
 import { checkWasm } from "./check_wasm";
 import { adjustmentBytes, type KernelSpec, type Manifest, MAX_STOP_TOKENS, SCHEMA, STATE_FIELDS, vocabularySize } from "./manifest";
+
+/** Of a vocabulary, and words of a state: far more than any model has, and far from where numbers lose whole steps. */
+const MOST_TOKENS = 2 ** 28;
 
 type Kind = "string" | "number" | "boolean" | "array" | "object" | "string or null" | "object or null";
 
@@ -59,8 +63,12 @@ export function checkManifest(value: unknown, url: string): Manifest {
       fail(`the key "${key}" is ${kindOf(object[key])}, expected ${expected}`);
     }
   }
+  MANIFEST_SHAPE(object, "model", (problem) => fail(problem.replace("model.", "")));
   const manifest = object as unknown as Manifest;
-  if (!(Number(manifest.facts["vocab_size"]) > 0)) fail(`facts.vocab_size is ${manifest.facts["vocab_size"]}, expected a number above 0`);
+  const vocabulary: unknown = manifest.facts["vocab_size"];
+  if (!(Number.isInteger(vocabulary) && (vocabulary as number) > 0 && (vocabulary as number) <= MOST_TOKENS)) {
+    fail(`facts.vocab_size is ${vocabulary}, expected a number above 0`);
+  }
   checkFields(manifest, fail);
   if (manifest.targets.includes("webgpu")) {
     checkIndices(manifest, fail);
@@ -126,14 +134,16 @@ function checkIndices(manifest: Manifest, fail: (problem: string) => never): voi
 function checkVariants({ name: kernel, variants }: KernelSpec, fail: (problem: string) => never): void {
   if (variants === undefined) return;
   if (!Array.isArray(variants)) fail(`kernel "${kernel}": variants is ${kindOf(variants)}, expected array`);
-  for (const [i, { name, file, entry, workgroup, shared_bytes, grid, requires, exact }] of variants.entries()) {
+  for (const [i, variant] of variants.entries()) {
+    if (kindOf(variant) !== "object") fail(`kernel "${kernel}", variant ${i}: expected object, found ${kindOf(variant)}`);
+    const { name, file, entry, workgroup, shared_bytes, grid, requires, exact } = variant;
     const where = `kernel "${kernel}", variant ${i}`;
     if (!Array.isArray(workgroup) || workgroup.length !== 3 || ![...workgroup, shared_bytes].every((each) => Number.isInteger(each) && each >= 0)) {
       fail(`${where}: expected workgroup and shared_bytes, whole numbers`);
     }
     if ([name, file, entry].some((text) => typeof text !== "string")) fail(`${where}: expected name, file and entry`);
     const extents = Array.isArray(grid) ? grid : [];
-    if (extents.length !== 3 || extents.some((extent) => !Number.isInteger(extent) || extent < 1)) {
+    if (extents.length !== 3 || extents.some((extent) => !Number.isInteger(extent) || extent < 1 || extent > 65535)) {
       fail(`${where}: grid is ${JSON.stringify(grid)}, expected three numbers from 1`);
     }
     if (!Array.isArray(requires) || requires.some((feature) => typeof feature !== "string")) fail(`${where}: requires is no list of names`);
@@ -156,10 +166,14 @@ function checkWithoutText(ranges: unknown, vocabulary: number, fail: (problem: s
 function checkFields(manifest: Manifest, fail: (problem: string) => never): void {
   const { state, tokenizer } = manifest;
   for (const field of STATE_FIELDS) {
-    if (typeof state.fields[field] !== "number") fail(`state.fields.${field} is missing`);
+    const place: unknown = state.fields[field];
+    if (place === undefined) fail(`state.fields.${field} is missing`);
+    if (!(Number.isInteger(place) && (place as number) >= 0 && (place as number) < MOST_TOKENS)) fail(`state.fields.${field} is ${JSON.stringify(place)}, expected the number of a word`);
   }
   checkWithoutText(tokenizer.without_text, vocabularySize(manifest), fail);
   const stops = tokenizer.stop.length;
+  const beyond = [tokenizer.bos, ...tokenizer.stop].find((id) => id !== null && id >= vocabularySize(manifest));
+  if (beyond !== undefined) fail(`tokenizer: a stop or bos has the id ${beyond}, but the vocabulary has ${vocabularySize(manifest)} tokens`);
   if (stops > MAX_STOP_TOKENS) fail(`tokenizer.stop holds ${stops} ids, at most ${MAX_STOP_TOKENS} can be used`);
 }
 
