@@ -26,7 +26,7 @@ def ensure_firefox(log_folder: Path) -> None:
     if find_firefox() is not None or not debian.can_install():
         return
     try:
-        debian.install("Firefox, from Debian", "--no-install-recommends", "firefox-esr", log=log_folder / "firefox.log", hint=HINT)
+        debian.install("Firefox, from Debian", "firefox-esr", "--no-install-recommends", log=log_folder / "firefox.log", hint=HINT)
     except GemletError as error:
         print(f"  no Firefox, so its tests are skipped: {error}", flush=True)
 

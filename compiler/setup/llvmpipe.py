@@ -30,7 +30,7 @@ def ensure_llvmpipe(log_folder: Path) -> None:
     if has_llvmpipe():
         return
     if debian.can_install():
-        debian.install("Vulkan in software, from Debian", "--no-install-recommends", "mesa-vulkan-drivers", log=log_folder / "llvmpipe.log",
+        debian.install("Vulkan in software, from Debian", "mesa-vulkan-drivers", "--no-install-recommends", log=log_folder / "llvmpipe.log",
                        hint=HINT)
     if not has_llvmpipe():
         raise GemletError(f"the tests need {TITLE}, and WebGPU does not find it here\n  what to do: {HINT}")

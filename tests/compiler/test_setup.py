@@ -1,6 +1,7 @@
 """The set-up: every step is done once, again when its inputs change, and says what to do where it fails."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ import pytest
 
 from compiler.errors import GemletError
 from compiler.setup import environment
+from compiler.setup.environment import LEVELS, LOCK, locked_lines, read_lines
 from compiler.setup.folders import PROJECT, REQUIREMENTS
 from compiler.setup.node import Node, ensure_node, system_node
 from compiler.setup.steps import run_step
@@ -108,10 +110,37 @@ def test_a_python_too_old_for_the_tests_is_refused_before_anything_is_made(proje
     assert not (project / ".venv").exists()
 
 
+def test_windows_is_refused_with_what_to_do_instead(project, monkeypatch):
+    monkeypatch.setattr(environment.sys, "platform", "win32")
+    with pytest.raises(GemletError, match="not on Windows itself\n.*Windows Subsystem for Linux"):
+        environment.enter_environment(project / ".venv", project / "requirements", "run")
+    assert not (project / ".venv").exists()
+
+
 def test_every_requirement_is_pinned():
     for file in REQUIREMENTS.glob("*.txt"):
         for line in file.read_text().splitlines():
             assert line.startswith("#") or "==" in line.partition(";")[0], f"{file.name}: {line}"
+
+
+def test_all_that_is_installed_has_the_hashes_of_its_files():
+    """But torch, of which computers have builds of their own."""
+    lines = {level: set(locked_lines(REQUIREMENTS / LOCK, level)) for level in LEVELS}
+    assert lines["run"] < lines["test"] < lines["bench"]
+    for line in lines["bench"] | set(read_lines(REQUIREMENTS / "node.txt")):
+        assert re.fullmatch(r"""[\w.-]+==[\w.]+(; [\w ."'<>=]+)?( --hash=sha256:[0-9a-f]{64})+""", line), line[:80]
+    for level, files in LEVELS.items():
+        named = [line.replace(" ;", ";") for file in files for line in read_lines(REQUIREMENTS / file)]
+        missing = [line for line in named if not any(each.startswith(f"{line} --hash=") for each in lines[level])]
+        assert missing == ([] if level == "run" else [line for line in named if line.startswith("torch==")])
+
+
+def test_packages_are_installed_by_their_hashes_and_nothing_beside_them(project):
+    """A package whose file is another than the one that was locked ends the set-up."""
+    (project / "requirements" / "lock.txt").write_text(f"# run\nrich==15.0.0 --hash=sha256:{'0' * 64}\n# test\nnothing==1 --hash=sha256:{'0' * 64}\n")
+    answer = subprocess.run([sys.executable, "start.py"], cwd=project, capture_output=True, text=True)
+    assert answer.returncode != 0 and "--require-hashes --no-deps" in answer.stderr
+    assert (project / ".venv" / "gemlet-locked.txt").read_text() == f"rich==15.0.0 --hash=sha256:{'0' * 64}\n"
 
 
 # Node

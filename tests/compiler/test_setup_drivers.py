@@ -106,7 +106,21 @@ def test_llvmpipe_is_installed_from_debian_once(adapters, path, monkeypatch, tmp
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     for _ in range(2):
         ensure_llvmpipe(tmp_path)
-    assert capsys.readouterr().out.count("done in") == 2  # the list of packages, and the driver
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].strip() == "installing Debian's package mesa-vulkan-drivers, with what it needs, by apt-get (set GEMLET_NO_APT=1 to prevent it)"
+    assert sum("done in" in line for line in lines) == 2  # the list of packages, and the driver
+
+
+def test_nothing_is_installed_from_debian_where_that_is_forbidden(adapters, path, no_browser, monkeypatch, tmp_path, capsys):
+    program(path / "apt-get", f"touch {tmp_path}/called")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setenv("GEMLET_NO_APT", "1")
+    with pytest.raises(GemletError, match="need llvmpipe"):
+        ensure_llvmpipe(tmp_path)
+    ensure_firefox(tmp_path)
+    with pytest.raises(GemletError, match="from Playwright"):
+        ensure_chromium(tmp_path, playwright=["sh", "-c", "exit 1"])
+    assert not (tmp_path / "called").exists() and "apt-get" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("user", [0, 1000])
