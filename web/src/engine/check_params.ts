@@ -37,6 +37,7 @@ const IGNORED_CHECKS: Record<keyof IgnoredParams, Check> = {
   service_tier: anyText,
   prompt_cache_key: anyText,
   prompt_cache_retention: anyText,
+  prompt_cache_options: jsonObject,
   prediction: jsonObject,
 };
 

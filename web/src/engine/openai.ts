@@ -18,6 +18,7 @@ export interface IgnoredParams {
   service_tier?: string;
   prompt_cache_key?: string;
   prompt_cache_retention?: string;
+  prompt_cache_options?: object;
   /** What the answer will perhaps be, which makes some servers faster. */
   prediction?: object;
 }
@@ -99,7 +100,7 @@ export interface ChatParams extends SamplingParams, Conversation {
   tool_choice?: "none" | "auto" | "required" | { type: "function"; function: { name: string } };
   /** "none": the model does not think before it answers. All other values: it does. Default: what the template does. */
   reasoning_effort?: "none" | "minimal" | "low" | "medium" | "high" | "xhigh" | "max";
-  /** Most tokens of a thought, which is ended then; the answer follows. Default: no limit. */
+  /** Most tokens of thoughts, which are ended then; the text follows. Default: no limit. */
   thinking_budget?: number;
   /** False: the answer ends behind its first call. Default: the model may call several tools at once. */
   parallel_tool_calls?: boolean;

@@ -2,8 +2,9 @@
  * Reads an answer token by token: text, thoughts and tool calls. It begins where the prompt ended, which may have opened
  * a thought or a call.
  *
- * Markers are found by their ids, so text that only looks like one stays text, and none is ever seen in part. A call is given out as it comes, and is
- * JSON when it is whole. One that breaks off, or turns out to be none, becomes text as well, since half a call must not be run.
+ * Markers are found by their ids, so text that only looks like one stays text, and none is ever seen in part; but a call
+ * may stand where text begins (bare_call.ts). A call is given out as it comes, and is JSON when it is whole. One that
+ * breaks off, or turns out to be none, becomes text as well, since half a call must not be run.
  */
 
 import type { AnswerFormat } from "./answer_format";
