@@ -89,7 +89,10 @@ def run_plan(options: argparse.Namespace) -> int:
     from compiler.plan_picture import draw_layers
     from compiler.plan_text import format_plan
 
-    plan = plan_model(open_checkpoint(options.model), options.quant, options.context)
+    checkpoint = open_checkpoint(options.model)
+    for note in checkpoint.notes:
+        BarProgress().note(note)
+    plan = plan_model(checkpoint, options.quant, options.context)
     if options.svg is not None:
         options.svg.write_text(draw_layers(plan), encoding="utf-8")
     print(json.dumps(plan, indent=2, sort_keys=True) if options.json else format_plan(plan))

@@ -18,6 +18,7 @@ from .progress import Progress
 from .quantize.matrix import EncodedMatrix
 from .schedule.program import Program
 from .weights import STEPS, Weight, pack
+from .weights_check import check_norms, left_out
 
 INDEX = "index.json"
 WEBGPU, WASM = "webgpu", "wasm"
@@ -37,7 +38,10 @@ def compile_model(checkpoint: Checkpoint, out: Path, name: str | None, quant: st
     with progress.phase("lowering the model", None, "steps"):
         texts = read_texts(checkpoint) if weights else None  # first, since what is wrong with them is found in seconds
         lowered = lower_model(checkpoint, quant, context, dump, withheld=texts.withheld if texts else ())
+        check_norms(lowered.weights)
         wasm = plan_wasm(lowered) if WASM in targets else None
+    for note in (*checkpoint.notes, *left_out(checkpoint, lowered.weights)):
+        progress.note(note)
     fits = wasm is not None and wasm.memory_bytes <= LIMIT
     if targets == (WASM,) and not fits:
         raise GemletError(f"{checkpoint.path}: {wasm.memory_bytes} bytes of linear memory, but WebAssembly addresses {LIMIT}; take --targets webgpu, "

@@ -28,6 +28,10 @@ class Progress(Protocol):
         """A phase of `total` units (None: not known yet). `unit` is a plural noun; "bytes" are shown as sizes."""
         ...
 
+    def note(self, text: str) -> None:
+        """Tells something that the user should know, though it is no error."""
+        ...
+
 
 class _SilentPhase:
     def advance(self, n: int) -> None:
@@ -40,6 +44,9 @@ class SilentProgress:
     @contextmanager
     def phase(self, title: str, total: int | None, unit: str) -> Iterator[Phase]:
         yield _SilentPhase()
+
+    def note(self, text: str) -> None:
+        pass
 
 
 class _BarPhase:
@@ -67,6 +74,9 @@ class BarProgress:
             yield _BarPhase(display, task)
             # A phase whose total was not known is complete now, with whatever it did.
             display.update(task, total=display.tasks[task].completed if total is None else total)
+
+    def note(self, text: str) -> None:
+        self._console.print(f"note: {text}", markup=False, highlight=False, soft_wrap=True)
 
 
 class _AmountColumn(ProgressColumn):

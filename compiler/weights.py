@@ -1,6 +1,5 @@
 """What a Program's weights are made of: for each parameter of a model definition, its tensors and its format."""
 import math
-import re
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
@@ -15,8 +14,6 @@ from .quantize import format_named
 from .quantize.choose import choose_format
 from .quantize.format import TABLE_TILE_ROWS, TILE_ROWS
 from .schedule.program import Buffer
-
-REPEATED = re.compile(r"model\.layers\.\d+\.self_attn\.([kv]_(proj|norm)\.weight|rotary_emb\.inv_freq)|model\.rotary_emb\.\w*inv_freq")
 
 
 @dataclass(frozen=True)
@@ -119,13 +116,6 @@ def part_rows(model, parameter: str, rows: int, parts: int) -> list[int]:
     if bounds is None or parts == 1:
         return [rows // parts] * parts
     return [end - start for start, end in pairwise([0, *bounds, rows])]
-
-
-def unused_tensors(checkpoint: Checkpoint, weights: list[Weight]) -> list[str]:
-    """The checkpoint's own names of tensors that the model has no place for, but for what checkpoints often repeat: K and V of layers
-    that read those of others, and tables that are computed."""
-    used = {tensor.name for weight in weights for tensor in weight.tensors}
-    return [tensor.source_name for name, tensor in checkpoint.tensors.items() if name not in used and not REPEATED.fullmatch(name)]
 
 
 STEPS = ".steps"

@@ -3,7 +3,8 @@
 Bounds are far beyond any Gemma. They stand between a damaged number and hours of work or all of the memory.
 """
 
-from compiler.checkpoint.fields import Fields, shown
+from compiler.checkpoint.fields import Fields
+from compiler.checkpoint.json_file import shown
 from compiler.errors import GemletError
 
 LAYERS = 1000

@@ -1,9 +1,8 @@
 """Reads values of known types out of JSON objects, with errors that name file and field."""
 
-import json
-import math
 from typing import Any
 
+from compiler.checkpoint.json_file import shown
 from compiler.errors import GemletError
 
 
@@ -53,11 +52,3 @@ class Fields:
     def is_null(self, key: str) -> bool:
         """Whether the field is absent or null."""
         return self.values.get(key) is None
-
-
-def shown(value: Any) -> str:
-    """A value as its file has it, cut short."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "an infinite number"
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -12,6 +12,7 @@ from compiler.checkpoint.gguf_gemma4 import GEMMA4
 from compiler.checkpoint.gguf_split import model_stem, read_gguf_model
 from compiler.checkpoint.json_file import typed
 from compiler.checkpoint.license import gguf_license
+from compiler.checkpoint.template_choice import gguf_template
 from compiler.checkpoint.tensor import Tensor
 from compiler.checkpoint.tied_head import settle_head
 from compiler.errors import GemletError
@@ -34,7 +35,8 @@ def open_gguf(path: Path) -> Checkpoint:
     named = (_canonical(tensor, architecture) for tensor in model.tensors.values())
     tensors = {tensor.name: tensor for tensor in named if tensor is not None}
     settle_head(tensors, config)
-    stop = [stated_token(fields, kind, path) for kind in ("eos", "eot")]
+    template, notes = gguf_template(fields, path)
+    stop = [stated_token(fields, kind, path) for kind in ("eos", "eot", "eom")]
     return Checkpoint(
         path=path,
         title=_title(fields, path),
@@ -45,9 +47,10 @@ def open_gguf(path: Path) -> Checkpoint:
             "bos_token_id": config["bos_token_id"],
             "pad_token_id": config["pad_token_id"],
         },
-        chat_template=fields.get("tokenizer.chat_template"),
+        chat_template=template,
         license=gguf_license(fields, config["model_type"], path),
         gguf_fields=fields,
+        notes=tuple(notes),
     )
 
 

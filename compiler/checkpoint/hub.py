@@ -27,6 +27,7 @@ from compiler.errors import GemletError
 
 PART = r"[A-Za-z0-9][\w.-]*"
 HUB_NAME = re.compile(rf"(?P<id>{PART}/{PART})(?:@(?P<revision>[\w./-]+))?(?::(?P<file>.+))?")
+TEMPLATES = "additional_chat_templates/*.jinja"
 WANTED = ("*.safetensors", "*.json", "*.jinja", "*.txt", "*.md", "LICENSE*")  # of a checkpoint that is no GGUF
 
 
@@ -73,7 +74,8 @@ def choose_files(at: str, names: list[str], file: str | None) -> tuple[list[str]
     if file is None:
         top = [name for name in names if "/" not in name]
         if "config.json" in top and any(name.endswith(".safetensors") for name in top):
-            return [name for name in top if any(fnmatch(name, pattern) for pattern in WANTED)], False
+            templates = [name for name in names if fnmatch(name, TEMPLATES) and name.count("/") == 1]
+            return [name for name in top if any(fnmatch(name, pattern) for pattern in WANTED)] + templates, False
         if len(models) == 1:
             return models.popitem()[1], True
         if not models:

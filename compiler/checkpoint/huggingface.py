@@ -3,8 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+from compiler.checkpoint.template_choice import folder_template
 from compiler.checkpoint.checkpoint import Checkpoint
 from compiler.checkpoint.config import text_config
+from compiler.checkpoint.config_types import LARGEST, POSITIONS, check_ends
+from compiler.checkpoint.fields import Fields
 from compiler.checkpoint.file_kind import require_content
 from compiler.checkpoint.json_file import read_json_object
 from compiler.checkpoint.license import folder_license, license_named
@@ -13,10 +16,11 @@ from compiler.checkpoint.safetensors_file import Entry
 from compiler.checkpoint.tensor import Tensor
 from compiler.checkpoint.tensor_names import text_names
 from compiler.checkpoint.tied_head import settle_head
+from compiler.checkpoint.tokenizer_added import token_text, tokenizer_config
 from compiler.checkpoint.weight_files import read_entries
 from compiler.errors import GemletError
 
-SAMPLING_DEFAULTS = ("temperature", "top_k", "top_p")
+SAMPLING = {"temperature": -1e-9, "top_k": -1, "top_p": -1e-9}  # defaults that a checkpoint may state, and what each is above
 
 
 def open_folder(folder: Path, title: str) -> Checkpoint:
@@ -31,6 +35,9 @@ def open_folder(folder: Path, title: str) -> Checkpoint:
     stated = folder / "generation_config.json"
     if stated.is_file():
         require_content(stated, "a generation_config.json")
+    source = stated if stated.is_file() else folder / "config.json"
+    generation = read_json_object(stated) if stated.is_file() else raw
+    template, template_notes = folder_template(folder)
     entries, notes = read_entries(folder, raw)
     tensors = _text_tensors(entries, config, quantization, str(folder))
     settle_head(tensors, config)
@@ -39,12 +46,12 @@ def open_folder(folder: Path, title: str) -> Checkpoint:
         title=title,
         config=config,
         tensors=tensors,
-        generation=_generation(read_json_object(stated) if stated.is_file() else raw, config),
-        chat_template=_chat_template(folder),
+        generation=_generation(Fields(generation, f"{source}: "), config, folder),
+        chat_template=template,
         license=folder_license(folder, config["model_type"]),
         gguf_fields={},
         quantization=quantization,
-        notes=tuple(notes),
+        notes=(*notes, *template_notes),
     )
 
 
@@ -57,7 +64,7 @@ def open_config(path: Path) -> Checkpoint:
         title=path.resolve().parent.name if path.name == "config.json" else path.stem,
         config=config,
         tensors={},
-        generation=_generation(raw, config),
+        generation=_generation(Fields(raw, f"{path}: "), config, None),
         chat_template=None,
         license=license_named(None, config["model_type"]),
         gguf_fields={},
@@ -87,20 +94,15 @@ def _text_tensors(
     return tensors
 
 
-def _generation(stated: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
+def _generation(stated: Fields, config: dict[str, Any], folder: Path | None) -> dict[str, Any]:
     """What `Checkpoint.generation` says, from generation_config.json or, without one, from config.json."""
-    ends = stated.get("eos_token_id", config["eos_token_id"])
-    generation = {key: stated[key] for key in SAMPLING_DEFAULTS if stated.get(key) is not None}
+    check_ends(stated)
+    ends = stated.values.get("eos_token_id", config["eos_token_id"])
+    generation = {key: stated.number(key, least, LARGEST) for key, least in SAMPLING.items() if not stated.is_null(key)}
+    if "top_k" in generation:
+        stated.whole("top_k", 0, POSITIONS)
     generation["eos_token_id"] = ends if isinstance(ends, list) else [] if ends is None else [ends]
+    end_of_turn = None if folder is None else token_text(tokenizer_config(folder), "eos_token")
+    if end_of_turn is not None:
+        generation["eos_token"] = end_of_turn
     return generation | {key: config[key] for key in ("bos_token_id", "pad_token_id")}
-
-
-def _chat_template(folder: Path) -> str | None:
-    if (folder / "chat_template.jinja").is_file():
-        return (folder / "chat_template.jinja").read_text("utf-8")
-    if not (folder / "tokenizer_config.json").is_file():
-        return None
-    template = read_json_object(folder / "tokenizer_config.json").get("chat_template")
-    if isinstance(template, list):  # several, by name
-        return next((entry["template"] for entry in template if entry["name"] == "default"), None)
-    return template

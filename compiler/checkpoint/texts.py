@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 
-from compiler.checkpoint.chat_template import check_template
 from compiler.checkpoint.checkpoint import Checkpoint
-from compiler.checkpoint.json_file import list_of, shown, typed
+from compiler.checkpoint.json_file import list_of, shown
 from compiler.checkpoint.tokenizer import (
     SpecialTokenIds,
     ids_without_text,
@@ -30,7 +29,7 @@ def tokenizer_json(checkpoint: Checkpoint) -> bytes:
     """The tokenizer as Hugging Face JSON, from the checkpoint's own file or its GGUF's vocabulary."""
     if checkpoint.gguf_fields:
         return tokenizer_json_from_gguf(checkpoint.gguf_fields, checkpoint.path)
-    return tokenizer_json_from_folder(checkpoint.folder)
+    return tokenizer_json_from_folder(checkpoint.folder, checkpoint.config["vocab_size"])
 
 
 def read_texts(checkpoint: Checkpoint) -> Texts:
@@ -39,8 +38,6 @@ def read_texts(checkpoint: Checkpoint) -> Texts:
     Raises GemletError where it cannot be loaded or belongs to another vocabulary, an id that the checkpoint states is no
     token's, or the chat template does not parse.
     """
-    if checkpoint.chat_template is not None:
-        check_template(checkpoint.chat_template, checkpoint.path)
     rows = checkpoint.config["vocab_size"]
     check_ids(checkpoint, rows)
     tokenizer = tokenizer_json(checkpoint)
@@ -61,11 +58,13 @@ def read_texts(checkpoint: Checkpoint) -> Texts:
 
 
 def check_ids(checkpoint: Checkpoint, rows: int) -> None:
-    """Raises GemletError for a stated id outside of the vocabulary, or one that is no whole number."""
+    """Raises GemletError for a stated id outside of the vocabulary, or one that is neither a whole number nor, at the end, a text."""
     for key, stated in checkpoint.generation.items():
         if not key.endswith("_token_id") or stated is None:
             continue
         where = f"{checkpoint.path}: {key}"
-        for token in list_of(stated, int, where) if isinstance(stated, list) else [typed(stated, int, where)]:
+        # Texts of ends become ids when the tokenizer is read (`special_token_ids`).
+        stated = [token for token in stated if not isinstance(token, str)] if isinstance(stated, list) else [stated]
+        for token in list_of(stated, int, where):
             if not 0 <= token < rows:
                 raise GemletError(f"{where}: found {shown(token)}; expected 0 to {rows - 1}, a token of the vocabulary.")

@@ -9,6 +9,7 @@ from typing import Any
 from compiler.checkpoint.guarded import guarded
 from compiler.checkpoint.json_file import list_of, parse_json_object, shown, typed
 from compiler.checkpoint.text_file import MIB, read_bytes
+from compiler.checkpoint.tokenizer_added import pieces, with_added_tokens
 from compiler.checkpoint.tokenizer_gguf import tokenizer_from_gguf
 from compiler.checkpoint.tokenizer_merges import MOST_MERGES, needed_merges
 from compiler.errors import GemletError
@@ -29,8 +30,9 @@ class SpecialTokenIds:
     add_bos: bool
 
 
-def tokenizer_json_from_folder(folder: Path) -> bytes:
-    """The tokenizer.json of a Hugging Face folder, without what no text needs (see `_written`).
+def tokenizer_json_from_folder(folder: Path, rows: int | None = None) -> bytes:
+    """The tokenizer.json of a Hugging Face folder, without what no text needs (see `_written`), and with the tokens that files
+    beside it state (tokenizer_added.py). rows: of the embedding.
 
     Raises GemletError where there is none or it cannot be loaded.
     """
@@ -39,7 +41,7 @@ def tokenizer_json_from_folder(folder: Path) -> bytes:
         content = read_bytes(path, LARGEST)
         document = parse_json_object(content, path, UNREADABLE)
         _check(content, path)
-        return _written(document, path)
+        return _written(with_added_tokens(document, folder, rows), path)
     if (folder / "tokenizer.model").is_file():
         raise GemletError(
             f"{folder}: there is a tokenizer.model but no tokenizer.json. Make one with transformers: "
@@ -60,32 +62,41 @@ def tokenizer_json_from_gguf(fields: Mapping[str, Any], path: Path) -> bytes:
 
 
 def special_token_ids(tokenizer_json: bytes, generation: Mapping[str, Any]) -> SpecialTokenIds:
-    """The ids in `generation` ("bos_token_id", "pad_token_id", and "eos_token_id": a list; None is as if
-    absent), completed by name.
+    """The ids in `generation` ("bos_token_id", "pad_token_id", and "eos_token_id": a list of ids or texts; None is as if
+    absent), completed by name. "eos_token": the text of one that ends a turn, too, where the tokenizer knows it.
 
     The end of a turn is always a stop: base models never write it, and files of chat models often do not state it.
     `add_bos` holds wherever there is a BOS: without it every Gemma loses its way, although the configurations of
-    Gemma 4 say no, because its chat template writes the BOS itself.
+    Gemma 4 say no, because its chat template writes the BOS itself. Raises GemletError for a text that is no token.
     """
-    named = special_tokens(json.loads(tokenizer_json), Path("tokenizer.json"))
+    document = json.loads(tokenizer_json)
+    named = special_tokens(document, Path("tokenizer.json"))
+    known = pieces(document) | {token["content"]: token["id"] for token in document["added_tokens"]}
     stated = {key: value for key, value in generation.items() if value is not None}
     bos = stated.get("bos_token_id", named.get("<bos>"))
     ends = [named[name] for name in END_OF_TURN if name in named]
+    stops = [_end_id(end, known) for end in stated.get("eos_token_id", [])]
+    if stated.get("eos_token") in known:
+        stops.append(known[stated["eos_token"]])
     return SpecialTokenIds(
         bos=bos,
-        stop=tuple(dict.fromkeys([*stated.get("eos_token_id", []), *ends])),
+        stop=tuple(dict.fromkeys([*stops, *ends])),
         pad=stated.get("pad_token_id", named.get("<pad>")),
         add_bos=bos is not None,
     )
 
 
+def _end_id(end: int | str, known: Mapping[str, int]) -> int:
+    if isinstance(end, str) and end not in known:
+        raise GemletError(f"eos_token_id: {shown(end)} is no token of the tokenizer; expected an id or a token's text.")
+    return known[end] if isinstance(end, str) else end
+
+
 def tokens_in(tokenizer_json: bytes) -> set[int]:
-    """The ids for which a tokenizer.json has a text. Unigram's pieces are numbered in their order."""
+    """The ids for which a tokenizer.json has a text."""
     document = json.loads(tokenizer_json)
     # By the file: the library in Rust gives added tokens behind a gap other ids, which the page does not.
-    pieces = document["model"].get("vocab") or {}
-    ids = set(pieces.values() if isinstance(pieces, dict) else range(len(pieces)))
-    return ids | {token["id"] for token in document["added_tokens"]}
+    return {*pieces(document).values(), *(token["id"] for token in document["added_tokens"])}
 
 
 def ids_without_text(tokenizer_json: bytes, vocabulary: int) -> tuple[tuple[int, int], ...]:

@@ -111,7 +111,7 @@ def test_a_base_that_makes_no_frequencies_is_refused(family, theta):
 @pytest.mark.parametrize(("family", "stated", "message"), [
     ("gemma3_text", {"rope_parameters": {"rope_type": "default", "rope_theta": 1e6}}, r"rope_parameters\.rope_theta: expected one object for each layer kind"),
     ("gemma4_text", {"rope_parameters": {"rope_type": "default", "rope_theta": 1e6}}, r"found rope_theta, rope_type outside of them"),
-    ("gemma4_text", {"rope_parameters": {"full_attention": {"rope_theta": 1e6}}}, r"rope_parameters\.sliding_attention: expected an object .* found null"),
+    ("gemma4_text", {"rope_parameters": {"full_attention": {"rope_theta": 1e6}}}, r"rope_parameters\.sliding_attention: expected an object .* found None"),
     ("gemma4_text", {"rope_parameters": {}}, r"rope_parameters\.full_attention: expected an object"),
     ("gemma4_text", {"rope_parameters": []}, r"rope_parameters: expected an object, found \[\]"),
     ("gemma4_text", {"rope_scaling": {"rope_type": "linear", "factor": 2.0}}, r"rope_scaling: expected nothing"),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.modules["torch"] = None  # type: ignore[assignment]  # TVM imports it where it finds it: seconds, for nothing
 
-import compiler.checkpoint.texts  # noqa: E402
+import compiler.checkpoint.template_choice  # noqa: E402
 import compiler.checkpoint.tokenizer  # noqa: E402
 from compiler.errors import GemletError  # noqa: E402
 from compiler.plan import plan_model  # noqa: E402
@@ -21,7 +21,7 @@ from tests.fuzz.inputs import GGUF, Input, Inputs  # noqa: E402
 
 EXTRA_MEMORY = 1 << 30
 # Most inputs leave tokenizer and template as they were; what the same bytes are found to be is the same.
-compiler.checkpoint.texts.check_template = lru_cache(16)(compiler.checkpoint.texts.check_template)
+compiler.checkpoint.template_choice.check_template = lru_cache(16)(compiler.checkpoint.template_choice.check_template)
 compiler.checkpoint.tokenizer._check = lru_cache(16)(compiler.checkpoint.tokenizer._check)
 
 
