@@ -10,7 +10,6 @@ from compiler.checkpoint.tokenizer import (
     special_token_ids,
     tokenizer_json_from_folder,
     tokenizer_json_from_gguf,
-    tokens_in,
 )
 from compiler.errors import GemletError
 
@@ -41,12 +40,6 @@ def read_texts(checkpoint: Checkpoint) -> Texts:
     rows = checkpoint.config["vocab_size"]
     check_ids(checkpoint, rows)
     tokenizer = tokenizer_json(checkpoint)
-    count = len(tokens_in(tokenizer))
-    if 2 * count < rows:  # an embedding may have rows without a token, which fill it up to a round number, but not most
-        raise GemletError(
-            f"{checkpoint.path}: the tokenizer has {count} tokens, but the model's vocabulary {rows}. "
-            "Does this tokenizer belong to this model?"
-        )
     tokens = special_token_ids(tokenizer, checkpoint.generation)
     beyond = [token for token in (tokens.bos, *tokens.stop) if token is not None and token >= rows]
     if beyond:

@@ -41,6 +41,8 @@ def tokenizer_json_from_folder(folder: Path, rows: int | None = None) -> bytes:
         content = read_bytes(path, LARGEST)
         document = parse_json_object(content, path, UNREADABLE)
         _check(content, path)
+        if rows is not None:
+            _require_size(document, rows, path)
         return _written(with_added_tokens(document, folder, rows), path)
     if (folder / "tokenizer.model").is_file():
         raise GemletError(
@@ -108,6 +110,19 @@ def ids_without_text(tokenizer_json: bytes, vocabulary: int) -> tuple[tuple[int,
         else:
             ranges.append((token, token + 1))
     return tuple(ranges)
+
+
+def _require_size(document: Mapping[str, Any], rows: int, path: Path) -> None:
+    """Raises GemletError where most rows of the embedding have no token, or more tokens than a few have no row.
+
+    Embeddings are filled up to round numbers, and the tokenizers of text models know tokens of images that only others read.
+    """
+    ids = {*pieces(document).values(), *(token["id"] for token in document["added_tokens"])}
+    beyond = sum(token >= rows for token in ids)
+    if 2 * len(ids) < rows or beyond > max(8, rows // 100):
+        raise GemletError(
+            f"{path}: the tokenizer has {len(ids)} tokens, but the model's vocabulary {rows}. Does this tokenizer belong to this model?"
+        )
 
 
 def _check(content: bytes, path: Path) -> None:

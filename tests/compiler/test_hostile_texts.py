@@ -79,7 +79,7 @@ def test_a_tokenizer_far_smaller_than_the_vocabulary_is_refused(folder):
         read_texts(open_checkpoint(folder))
 
 
-@pytest.mark.parametrize("stated", [99, -1, [1, 13], 2**70, True, "<eos>", [[1]], 1.0])
+@pytest.mark.parametrize("stated", [99, -1, [1, 13], 2**70, True, "<absent>", [[1]], 1.0])
 def test_an_end_that_is_no_token_of_the_vocabulary_is_refused(folder, stated):
     (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": stated}))
     with pytest.raises(GemletError, match="eos_token_id"):

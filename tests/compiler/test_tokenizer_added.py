@@ -89,3 +89,12 @@ def test_texts_of_ends_become_ids_or_are_refused():
     assert special_token_ids(content, {"eos_token_id": ["<eos>", 5, "<unused3>"]}).stop[:3] == (1, 5, 293)
     with pytest.raises(GemletError, match="eos_token_id: '<absent>' is no token of the tokenizer"):
         special_token_ids(content, {"eos_token_id": ["<absent>"]})
+
+
+def test_a_tokenizer_of_another_size_than_the_embedding_is_refused(tmp_path):
+    write(tmp_path, {})
+    for rows in (VOCABULARY - 8, VOCABULARY, 2 * VOCABULARY):
+        tokenizer_json_from_folder(tmp_path, rows)
+    for rows in (VOCABULARY - 9, VOCABULARY // 4, 2 * VOCABULARY + 1):
+        with pytest.raises(GemletError, match=rf"tokenizer\.json: the tokenizer has {VOCABULARY} tokens, but the model's vocabulary {rows}\."):
+            tokenizer_json_from_folder(tmp_path, rows)
