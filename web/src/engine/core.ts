@@ -13,6 +13,7 @@ import { lastTurn, PLAIN } from "../text/answer_format";
 import { AnswerReader, type Delta } from "../text/answer_reader";
 import { CallNames } from "../text/call_names";
 import { fitMessages } from "../text/fit_messages";
+import { isFarOver } from "../text/long_text";
 import { BackendSlot } from "./backend_slot";
 import { canThink, type ReadChat, readChat } from "./chat_request";
 import { fail } from "./check_fields";
@@ -136,7 +137,9 @@ export class Core {
   ): Promise<Outcome> {
     const { manifest, tokenizer } = this.model;
     checkGenerate(request);
-    const { ids, format, stop, names } = this.promptOf(request);
+    // What takes long begins in a turn of its own, so that an abort which was sent right behind is known.
+    if (isLarge(request)) await new Promise((resolve) => setTimeout(resolve));
+    const { ids, format, stop, names } = signal.aborted ? NO_PROMPT : this.promptOf(request);
     const { params } = request;
     /** Tells how the answer begins. */
     const reader = new AnswerReader((each) => tokenizer.decode(each), [], format);
@@ -160,9 +163,9 @@ export class Core {
     };
     const onDrawn: OnDrawn = (token, delta, logits) => onToken(token, delta, logits && tokenLogprob(tokenizer, manifest.tokenizer, logits, token!, top!));
     return this.enqueue(async () => {
-      const masks = grammar && (await this.grammars.begin(grammar));
+      const masks = grammar && !signal.aborted ? await this.grammars.begin(grammar) : null;
       try {
-        if (masks) onAccepted(ids.length);
+        if (grammar) onAccepted(ids.length);
         const { thoughtEnd } = format.markers;
         const formed = masks && reader.thinks ? new MasksAfterThought(masks, thoughtEnd!, this.grammarTokens()) : masks;
         const named = wanted?.names ? this.callNames(names, reader.first.length) : null;
@@ -202,14 +205,17 @@ export class Core {
     if (request.kind === "chat") {
       if (!chat) throw new GemletError("bad-request", `messages: ${manifest.title} is a base model without a chat template; use completions`);
       const { conversation, format, ...rest } = readChat(request.params, chat, tokenizer);
-      const ids = fitMessages(conversation, (each) => chat.encode(each), shifts ? fits : () => true);
+      const { context } = manifest;
+      const bounds = { messages: context / TOKENS_OF_A_TURN, characters: context * tokenizer.longest };
+      if (!shifts && conversation.messages.length > context) throw tooManyMessages(conversation.messages.length, manifest);
+      const ids = fitMessages(conversation, (each) => chat.encode(each, context), shifts ? fits : () => true, shifts ? bounds : undefined);
       if (!fits(ids.length)) {
         throw shifts ? overflow(ids.length, manifest, "", NOTHING_TO_FORGET) : overflow(ids.length, manifest, LET_FORGET);
       }
       return { ids, format: { ...format, begun: lastTurn(tokenizer, ids, manifest.tokenizer.stop) }, ...rest };
     }
     const { prompt } = request.params;
-    const ids = typeof prompt === "string" ? tokenizer.withBos(tokenizer.encode(prompt)) : prompt;
+    const ids = typeof prompt === "string" ? tokenizer.withBos(tokenizer.encode(prompt, manifest.context, shifts)) : prompt;
     checkTokenIds(ids, vocabularySize(manifest));
     if (!fits(ids.length) && !shifts) throw overflow(ids.length, manifest, LET_FORGET);
     return { ids: fits(ids.length) ? ids : shifted(ids, manifest.context), format: PLAIN, stop: [], names: [] };
@@ -226,10 +232,26 @@ const LET_FORGET = ', or let its beginning be forgotten with overflow: "shift"';
 const NOTHING_TO_FORGET =
   ", even with the last of the user's messages and the system's alone, so that nothing is left to forget";
 
+/** Of a request that was aborted before it was looked at. */
+const NO_PROMPT = { ids: [], format: PLAIN, stop: [], names: [] };
+
+/** Whether its prompt takes more than a moment. */
+function isLarge({ kind, params }: GenerateRequest): boolean {
+  return kind === "chat" ? params.messages.length > 100 || params.messages.some(({ content }) => (content?.length ?? 0) > 10_000) : params.prompt.length > 10_000;
+}
+
+/** At least: marks for its beginning and end, a role, a new line. */
+const TOKENS_OF_A_TURN = 4;
+
+/** A template writes at least a token for each. */
+function tooManyMessages(count: number, { context }: Manifest): GemletError {
+  return new GemletError("context-overflow", `there are ${count} messages, but the context holds ${context} tokens for prompt and answer together; send fewer${LET_FORGET}`);
+}
+
 function overflow(length: number, { context }: Manifest, orElse: string, although = ""): GemletError {
   return new GemletError(
     "context-overflow",
-    `the prompt has ${length} tokens${although}, but the context holds ${context} for prompt and answer together; ` +
+    `the prompt has ${isFarOver(length, context) ? "more than " : ""}${length} tokens${although}, but the context holds ${context} for prompt and answer together; ` +
       `shorten the prompt${orElse === "" ? " or" : ","} compile the model with a larger context${orElse}`,
   );
 }

@@ -10,6 +10,7 @@
 import { Template } from "@huggingface/jinja";
 import { placeExactNumbers } from "./exact_numbers";
 import { dumps, type JsonLayout, str, strip, type Value } from "./python";
+import { render, workFor } from "./template_work";
 
 const TEXT_FILTERS: Record<string, (text: string) => string> = {
   trim: strip,
@@ -50,19 +51,22 @@ const BLOCKS = new Set(["body", "alternate", "defaultBlock"]);
 /** Nodes of a block that write nothing themselves, or text that stays as it is. */
 const NO_VALUES = new Set(["Set", "If", "For", "Macro", "CallStatement", "FilterStatement", "Break", "Continue", "Comment", "StringLiteral"]);
 
-/** Returns the function that renders the template. Throws SyntaxError where it does not parse; rendering throws Error. */
-export function compileTemplate(source: string): (variables: Record<string, unknown>) => string {
+/**
+ * Returns the function that renders the template, within `work` steps. Throws SyntaxError where it does not parse; rendering throws Error, also where it takes
+ * more steps than that.
+ */
+export function compileTemplate(source: string): (variables: Record<string, unknown>, work?: number) => string {
   const template = new Template(source.replaceAll(/\r\n?/g, "\n"));
   rewrite(template.parsed);
   const place = parseExpression("f([messages, 0, 0.5])");
   child(place, "callee")["value"] = PLACE_NUMBERS;
   (template.parsed.body as unknown[]).unshift(place);
-  return (variables) => {
+  return (variables, work = workFor(0)) => {
     const placeNumbers = ([messages, whole, real]: [Value, Value, Value]): string => {
       placeExactNumbers(variables["messages"], messages, whole, real);
       return "";
     };
-    return template.render({ ...variables, ...FUNCTIONS, [PLACE_NUMBERS]: placeNumbers });
+    return render(template.parsed, { ...variables, ...FUNCTIONS, [PLACE_NUMBERS]: placeNumbers }, work);
   };
 }
 

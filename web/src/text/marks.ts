@@ -17,6 +17,7 @@ import { GemletError } from "../errors";
 import { ExactNumber } from "./exact_numbers";
 import type { Json } from "./messages";
 import { strip, stripEnd } from "./python";
+import { joined } from "./long_text";
 import type { Tokenizer } from "./tokenizer";
 
 export class Marks {
@@ -62,22 +63,25 @@ export class Marks {
     return rendered[at + 1] === " " ? before : stripEnd(before);
   }
 
-  /** Token ids of what was rendered from marked values. */
-  encode(rendered: string): number[] {
+  /** Token ids of what was rendered from marked values; as in `Tokenizer.encode`, of its beginning alone where they are many more than `most`. */
+  encode(rendered: string, most = Infinity): number[] {
     const { tokenizer, begin, end } = this;
     const cuts = new RegExp(`${begin}${tokenizer.specialPattern.source}${end}|[${begin}${end}]`);
     // By turns: text, and what was between marks, which is undefined where a mark had no partner.
-    return (rendered.split(cuts) as (string | undefined)[]).flatMap((part, index) => {
+    const parts = rendered.split(cuts) as (string | undefined)[];
+    const pieces = parts.map((part, index) => (): number[] => {
       if (part === undefined) return [];
-      return index % 2 === 1 ? tokenizer.encodePlain(part) : this.encodeText(part);
+      return index % 2 === 1 ? tokenizer.encodePlain(part, most) : this.encodeText(part, most);
     });
+    return joined(pieces, most);
   }
 
-  private encodeText(text: string): number[] {
-    return this.tokenizer.splitAtSpecial(text).flatMap((part) => {
+  private encodeText(text: string, most: number): number[] {
+    const pieces = this.tokenizer.splitAtSpecial(text).map((part) => (): number[] => {
       const id = this.tokenizer.special.get(part);
-      return id === undefined ? this.tokenizer.encodePlain(part.replaceAll(this.guard, "")) : [id];
+      return id === undefined ? this.tokenizer.encodePlain(part.replaceAll(this.guard, ""), most) : [id];
     });
+    return joined(pieces, most);
   }
 
   private addToText(text: string): string {
@@ -128,10 +132,11 @@ function guardInside(text: string, first: string, last: string): string {
 }
 
 function unusedCharacters(text: string, count: number): string[] {
+  const used = new Set(text.match(/[\ue000-\uf8ff]/g));
   const unused = [];
   for (let code = 0xe000; code <= 0xf8ff && unused.length < count; code++) {
     const character = String.fromCharCode(code);
-    if (!text.includes(character)) unused.push(character);
+    if (!used.has(character)) unused.push(character);
   }
   if (unused.length === count) return unused;
   throw new GemletError("bad-request", `messages: they use the private-use characters of Unicode, of which ${count} must be free`);

@@ -9,16 +9,19 @@ export interface Value {
 }
 
 // Python's white space: unlike JavaScript's, it has four separators and NEL, and not the byte order mark.
-const SPACE = "[\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]+";
-const SPACE_AT_END = new RegExp(`${SPACE}$`);
-const OUTER_SPACE = new RegExp(`^${SPACE}|${SPACE}$`, "g");
+const SPACE = /[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]/;
 
 export function strip(text: string): string {
-  return text.replace(OUTER_SPACE, "");
+  let start = 0;
+  while (start < text.length && SPACE.test(text[start]!)) start += 1;
+  return stripEnd(text.slice(start));
 }
 
+// A pattern for white space at the end would be tried at each space: time that grows with the square of a run.
 export function stripEnd(text: string): string {
-  return text.replace(SPACE_AT_END, "");
+  let end = text.length;
+  while (end > 0 && SPACE.test(text[end - 1]!)) end -= 1;
+  return text.slice(0, end);
 }
 
 /** `str(value)`; nothing for an undefined variable, as Jinja has it. */

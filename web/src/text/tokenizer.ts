@@ -9,6 +9,7 @@
 import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
 import type { TokenizerFacts } from "../artifact/manifest";
 import { GemletError } from "../errors";
+import { joined, longEnough } from "./long_text";
 
 const BYTE_TOKEN = /^<0x([0-9A-F]{2})>$/;
 
@@ -20,6 +21,7 @@ interface AddedToken {
 
 interface TokenizerFile {
   added_tokens: AddedToken[];
+  model?: { vocab?: Record<string, number> };
 }
 
 export class Tokenizer {
@@ -30,6 +32,8 @@ export class Tokenizer {
   private readonly library: LibraryTokenizer;
   private readonly silentIds: ReadonlySet<number>;
   private readonly structure: ReadonlySet<number>;
+  /** Most characters of a text that one token can be. */
+  readonly longest: number;
   /** Texts of special tokens that the library does not know, since they are in no vocabulary. */
   private readonly unlisted: ReadonlyMap<number, string>;
 
@@ -43,6 +47,7 @@ export class Tokenizer {
     template = "",
   ) {
     const { added_tokens, ...rest } = file as TokenizerFile;
+    const { model } = rest;
     // White space that is a token is ordinary text in a template.
     const isSpecial = ({ special, content }: AddedToken): boolean => special || (content.trim() !== "" && template.includes(content));
     try {
@@ -53,6 +58,9 @@ export class Tokenizer {
     }
     this.special = new Map(added_tokens.filter(isSpecial).map(({ content, id }) => [content, id]));
     this.structure = new Set(this.special.values());
+    let longest = Math.max(1, ...added_tokens.map(({ content }) => content.length));
+    for (const text in model?.vocab) longest = Math.max(longest, text.length);
+    this.longest = longest;
     this.unlisted = new Map(added_tokens.filter(({ id }) => this.structure.has(id) && this.library.id_to_token(id) === undefined).map(({ id, content }) => [id, content]));
     this.silentIds = new Set(added_tokens.filter(({ special }) => special).map(({ id }) => id));
     // The longest first: of two that begin alike, the longer one is meant.
@@ -60,16 +68,25 @@ export class Tokenizer {
     this.specialPattern = new RegExp(`(${texts.map((text) => text.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&")).join("|") || "(?!)"})`);
   }
 
-  /** Ids of `text`, in which special tokens are recognised by their text. No BOS is added. */
-  encode(text: string): number[] {
-    return this.splitAtSpecial(text).flatMap((part) => {
+  /**
+   * Ids of `text`, in which special tokens are recognised by their text. No BOS is added. Where they are many more than `most`, they are those of its beginning,
+   * or with `fromEnd` of its end, and still more than `most`: nobody wants the others.
+   */
+  encode(text: string, most = Infinity, fromEnd = false): number[] {
+    const shown = longEnough(text, most, (piece) => this.encode(piece).length, fromEnd);
+    const pieces = this.splitAtSpecial(shown).map((part) => (): number[] => {
       const id = this.special.get(part);
-      return id === undefined ? this.encodePlain(part) : [id];
+      return id === undefined ? this.encodeAll(part) : [id];
     });
+    return joined(pieces, Infinity);
   }
 
-  /** Ids of `text`, none of them special. */
-  encodePlain(text: string): number[] {
+  /** Ids of `text`, none of them special; `most` as in `encode`. */
+  encodePlain(text: string, most = Infinity): number[] {
+    return this.encodeAll(longEnough(text, most, (piece) => this.encodeAll(piece).length));
+  }
+
+  private encodeAll(text: string): number[] {
     return text === "" ? [] : this.library.encode(text, { add_special_tokens: false }).ids;
   }
 
