@@ -140,7 +140,7 @@ def test_merged_matrices_with_inputs_of_their_own_say_so_and_those_without_steps
     ([(r"up_proj$", 8)], 4)])
 def test_overlapping_patterns_give_the_bits_that_transformers_takes(overrides, expected):
     name = "model.layers.1.mlp.down_proj"
-    assert MobileQuantization("model.", 4, True, tuple(overrides), ()).bits(name) == expected
+    assert MobileQuantization("config.json", "model.", 4, True, tuple(overrides), ()).bits(name) == expected
     model = torch.nn.Linear(8, 8, bias=False)
     for part in reversed(name.split(".")):
         model = torch.nn.ModuleDict({part: model})
