@@ -18,6 +18,7 @@ KINDS = {
     "final_logit_softcapping": float,
     "rope.freq_base": float,
     "rope.freq_base_swa": float,
+    "rope.scale_linear": float,
     "rope.scaling.factor": float,
     "rope.scaling.type": str,
 }
@@ -52,6 +53,35 @@ class Metadata:
         if len(values) != layers:
             raise self.error(key, f"expected {layers} values, one a layer, found {len(values)}")
         return values
+
+    def for_all(self, key: str, layers: int, default: Any = None) -> Any:
+        """The value that all layers have, from one value or a list of equal ones. Raises GemletError where they differ."""
+        if default is not None and self.fields.get(f"{self.prefix}.{key}") is None:
+            return default
+        return self.one(key, self.by_layer(key, layers))
+
+    def linear_factor(self) -> float:
+        """What RoPE's frequencies are divided by: 1 without scaling. As llama.cpp reads it: where no type is stated, it is linear.
+
+        Raises GemletError for another type, and for a factor that is not above 0.
+        """
+        kind = self.get("rope.scaling.type", "linear")
+        if kind not in ("none", "linear"):
+            raise self.error("rope.scaling.type", f"expected none or linear, found {kind!r}")
+        stated = [key for key in ("rope.scaling.factor", "rope.scale_linear") if self.get(key, 0.0) != 0]
+        if kind == "none" or not stated:
+            if kind == "linear" and self.get("rope.scaling.type") is not None:
+                raise self.missing("rope.scaling.factor")
+            return 1.0
+        if self.get(stated[0]) < 0:
+            raise self.error(stated[0], f"expected a number above 0, found {self.get(stated[0]):g}")
+        return self.get(stated[0])
+
+    def require_equal(self, keys: tuple[str, ...], size: int) -> None:
+        """Raises GemletError for one of the keys that is stated and is not the head size."""
+        for key in keys:
+            if self.get(key, size) != size:
+                raise self.error(key, f"expected {size}, as attention's keys have it, found {self.get(key)}")
 
     def values(self, key: str) -> list[Any]:
         """The values of a list."""

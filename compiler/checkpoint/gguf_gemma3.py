@@ -14,26 +14,24 @@ def gemma3_config(model: GGUFFile) -> dict[str, Any]:
     """The configuration, in transformers' keys, that the file's metadata states or implies."""
     metadata = Metadata(model, "gemma3")
     common = metadata.common()
-    heads = metadata.within("attention.head_count", metadata.required("attention.head_count"), 1, WIDTH)
+    layers = common["num_hidden_layers"]
+    heads = metadata.within("attention.head_count", metadata.for_all("attention.head_count", layers), 1, WIDTH)
     head_dim = metadata.required("attention.key_length")
-    full_rope = {"rope_type": "default", "rope_theta": metadata.get("rope.freq_base", 1_000_000.0)}
-    if metadata.get("rope.scaling.type", "none") != "none":
-        full_rope |= {
-            "rope_type": metadata.get("rope.scaling.type"),
-            "factor": metadata.required("rope.scaling.factor"),
-        }
+    metadata.require_equal(("attention.value_length", "rope.dimension_count"), head_dim)
+    factor = metadata.linear_factor()  # of global layers, as llama.cpp has it
+    scaling = {"rope_type": "default"} if factor == 1 else {"rope_type": "linear", "factor": factor}
     is_27b = common["num_hidden_layers"] == LAYERS_OF_27B
     raw = common | {
         "model_type": "gemma3_text",
-        "intermediate_size": metadata.required("feed_forward_length"),
+        "intermediate_size": metadata.for_all("feed_forward_length", layers),
         "num_attention_heads": heads,
-        "num_key_value_heads": metadata.get("attention.head_count_kv", heads),
+        "num_key_value_heads": metadata.for_all("attention.head_count_kv", layers, heads),
         "head_dim": head_dim,
         # The one size whose attention scale is not its head size; the metadata has no key for it.
         "query_pre_attn_scalar": common["hidden_size"] // heads if is_27b else head_dim,
         "layer_types": _layer_types(metadata, common["num_hidden_layers"]),
         "rope_parameters": {
-            "full_attention": full_rope,
+            "full_attention": scaling | {"rope_theta": metadata.get("rope.freq_base", 1_000_000.0)},
             "sliding_attention": {"rope_type": "default", "rope_theta": metadata.get("rope.freq_base_swa", 10_000.0)},
         },
     }

@@ -46,6 +46,10 @@ def gemma4_config(model: GGUFFile) -> dict[str, Any]:
     metadata = Metadata(model, "gemma4")
     if metadata.get("rope.scaling.type", "none") != "none":
         raise metadata.error("rope.scaling.type", f"expected none, found {metadata.get('rope.scaling.type')}")
+    if metadata.linear_factor() != 1:
+        raise metadata.error("rope.scaling.factor", f"expected none or 1, found {metadata.linear_factor():g}")
+    for suffix in ("", "_swa"):
+        metadata.require_equal((f"attention.value_length{suffix}", f"rope.dimension_count{suffix}"), metadata.required(f"attention.key_length{suffix}"))
     common = metadata.common()
     layers = common["num_hidden_layers"]
     sliding = metadata.by_layer("attention.sliding_window_pattern", layers)

@@ -11,7 +11,8 @@ from transformers import Gemma3TextConfig
 from compiler.checkpoint import open_checkpoint
 from compiler.checkpoint.gguf_file import read_gguf_file
 from compiler.errors import GemletError
-from tests.fixtures.gguf_files import FIELDS, HIDDEN, LAYERS, VOCABULARY, gemma3_tensors, write_gguf
+from compiler.pipeline import lower_model
+from tests.fixtures.gguf_files import FIELDS, HEAD_DIM, HIDDEN, LAYERS, VOCABULARY, gemma3_tensors, write_gguf
 
 TYPES = {
     "token_embd.weight": "Q8_0",
@@ -66,6 +67,40 @@ def test_stated_rope_scaling_is_kept_for_global_layers(tmp_path):
     rope = open_checkpoint(tmp_path / "tiny.gguf").config["rope_parameters"]
     assert rope["full_attention"] == {"rope_type": "linear", "factor": 8.0, "rope_theta": 1e6}
     assert rope["sliding_attention"] == {"rope_type": "default", "rope_theta": 1e4}
+
+
+@pytest.mark.parametrize(("stated", "factor"), [
+    ({"rope.scaling.type": "none", "rope.scaling.factor": 8.0}, None), ({"rope.scaling.factor": 8.0}, 8.0), ({"rope.scale_linear": 4.0}, 4.0),
+    ({"rope.scaling.factor": 0.0}, None), ({"rope.scaling.factor": 1.0}, None), ({"rope.scaling.type": "linear", "rope.scaling.factor": 2.0}, 2.0),
+])
+def test_scaling_is_read_as_llama_cpp_reads_it(tmp_path, stated, factor):
+    write_gguf(tmp_path / "tiny.gguf", gemma3_tensors(), FIELDS | {f"gemma3.{key}": value for key, value in stated.items()})
+    full = open_checkpoint(tmp_path / "tiny.gguf").config["rope_parameters"]["full_attention"]
+    assert (full["rope_type"], full.get("factor")) == ("default" if factor is None else "linear", factor)
+
+
+@pytest.mark.parametrize(("stated", "message"), [
+    ({"rope.scaling.type": "yarn", "rope.scaling.factor": 8.0}, r"gemma3\.rope\.scaling\.type: expected none or linear, found 'yarn'"),
+    ({"rope.scaling.type": "linear"}, r"gemma3\.rope\.scaling\.factor is missing"),
+    ({"rope.scaling.factor": -8.0}, r"gemma3\.rope\.scaling\.factor: expected a number above 0, found -8"),
+    ({"rope.freq_base": 0.0}, r"rope_parameters\.full_attention\.rope_theta|rope\.freq_base"),
+    ({"rope.dimension_count": HEAD_DIM // 2}, rf"gemma3\.rope\.dimension_count: expected {HEAD_DIM}, as attention's keys have it, found {HEAD_DIM // 2}"),
+    ({"attention.value_length": 8}, rf"gemma3\.attention\.value_length: expected {HEAD_DIM}"),
+    ({"attention.head_count_kv": [1, 2]}, r"attention\.head_count_kv: expected one value for all layers of a kind, found \[1, 2\]"),
+    ({"attention.head_count_kv": [1]}, r"attention\.head_count_kv: expected 2 values, one a layer, found 1"),
+    ({"attention.sliding_window": 0}, r"sliding_window: expected a whole number from 1"),
+])
+def test_what_is_not_computed_is_refused_by_key(tmp_path, stated, message):
+    write_gguf(tmp_path / "tiny.gguf", gemma3_tensors(), FIELDS | {f"gemma3.{key}": value for key, value in stated.items()})
+    with pytest.raises(GemletError, match=message):
+        lower_model(open_checkpoint(tmp_path / "tiny.gguf"), "q8", None)
+
+
+def test_equal_values_by_layer_are_one_value(tmp_path):
+    lists = {"attention.head_count": [2, 2], "attention.head_count_kv": [1, 1], "feed_forward_length": [96, 96]}
+    write_gguf(tmp_path / "lists.gguf", gemma3_tensors(), FIELDS | {f"gemma3.{key}": values for key, values in lists.items()})
+    write_gguf(tmp_path / "tiny.gguf", gemma3_tensors(), FIELDS)
+    assert open_checkpoint(tmp_path / "lists.gguf").config == open_checkpoint(tmp_path / "tiny.gguf").config
 
 
 def test_tensors_have_canonical_names_and_the_values_written(model):
