@@ -40,7 +40,7 @@ def read_texts(checkpoint: Checkpoint) -> Texts:
     rows = checkpoint.config["vocab_size"]
     check_ids(checkpoint, rows)
     tokenizer = tokenizer_json(checkpoint)
-    tokens = special_token_ids(tokenizer, checkpoint.generation)
+    tokens = special_token_ids(tokenizer, checkpoint.generation, str(checkpoint.path))
     beyond = [token for token in (tokens.bos, *tokens.stop) if token is not None and token >= rows]
     if beyond:
         raise GemletError(

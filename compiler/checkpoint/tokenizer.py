@@ -63,13 +63,14 @@ def tokenizer_json_from_gguf(fields: Mapping[str, Any], path: Path) -> bytes:
     return content
 
 
-def special_token_ids(tokenizer_json: bytes, generation: Mapping[str, Any]) -> SpecialTokenIds:
+def special_token_ids(tokenizer_json: bytes, generation: Mapping[str, Any], where: str = "generation") -> SpecialTokenIds:
     """The ids in `generation` ("bos_token_id", "pad_token_id", and "eos_token_id": a list of ids or texts; None is as if
     absent), completed by name. "eos_token": the text of one that ends a turn, too, where the tokenizer knows it.
 
     The end of a turn is always a stop: base models never write it, and files of chat models often do not state it.
     `add_bos` holds wherever there is a BOS: without it every Gemma loses its way, although the configurations of
-    Gemma 4 say no, because its chat template writes the BOS itself. Raises GemletError for a text that is no token.
+    Gemma 4 say no, because its chat template writes the BOS itself. Raises GemletError, which begins with
+    `where`, for a text that is no token.
     """
     document = json.loads(tokenizer_json)
     named = special_tokens(document, Path("tokenizer.json"))
@@ -77,7 +78,7 @@ def special_token_ids(tokenizer_json: bytes, generation: Mapping[str, Any]) -> S
     stated = {key: value for key, value in generation.items() if value is not None}
     bos = stated.get("bos_token_id", named.get("<bos>"))
     ends = [named[name] for name in END_OF_TURN if name in named]
-    stops = [_end_id(end, known) for end in stated.get("eos_token_id", [])]
+    stops = [_end_id(end, known, where) for end in stated.get("eos_token_id", [])]
     if stated.get("eos_token") in known:
         stops.append(known[stated["eos_token"]])
     return SpecialTokenIds(
@@ -88,9 +89,9 @@ def special_token_ids(tokenizer_json: bytes, generation: Mapping[str, Any]) -> S
     )
 
 
-def _end_id(end: int | str, known: Mapping[str, int]) -> int:
+def _end_id(end: int | str, known: Mapping[str, int], where: str) -> int:
     if isinstance(end, str) and end not in known:
-        raise GemletError(f"eos_token_id: {shown(end)} is no token of the tokenizer; expected an id or a token's text.")
+        raise GemletError(f"{where}: eos_token_id: {shown(end)} is no token of the tokenizer; expected an id or a token's text.")
     return known[end] if isinstance(end, str) else end
 
 

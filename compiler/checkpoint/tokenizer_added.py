@@ -60,7 +60,7 @@ def _stated(folder: Path) -> list[dict[str, Any]]:
     if not config.is_null("added_tokens_decoder"):
         decoder = config.object("added_tokens_decoder")
         for key in decoder.values:
-            if not (key.isascii() and key.isdecimal()):
+            if not (key.isascii() and key.isdecimal() and len(key) < 10):
                 raise decoder.error(key, "a token's id as key")
         tokens = [_token(decoder, key) for key in sorted(decoder.values, key=int)]
         named = [config]
