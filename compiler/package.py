@@ -65,7 +65,6 @@ def compile_model(checkpoint: Checkpoint, out: Path, name: str | None, quant: st
         # In the model's folder at first, so that whatever fails takes it along.
         write_json(folder / INDEX, models_index(models, name, document))
         put_in_place(folder, models / name)
-        (models / name / INDEX).rename(models / INDEX)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         for empty in made:
@@ -157,14 +156,21 @@ def write_json(path: Path, document: dict) -> None:
 
 
 def put_in_place(folder: Path, place: Path) -> None:
-    """Renames a complete folder to its place; an older one there goes."""
+    """Renames a complete folder to its place, and the list of models in it to its own; an older one there goes, but is put back
+    where anything fails."""
+    old = folder.with_name(folder.name + "-old")
     if place.exists():
-        old = folder.with_name(folder.name + "-old")
         place.rename(old)
+    try:
         folder.rename(place)
-        shutil.rmtree(old)
-    else:
-        folder.rename(place)
+        (place / INDEX).rename(place.parent / INDEX)
+    except BaseException:
+        if place.exists():
+            place.rename(folder)
+        if old.exists():
+            old.rename(place)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def models_index(models: Path, name: str, document: dict) -> dict:
