@@ -3,6 +3,7 @@
 import { GemletError } from "../errors";
 import { checkKnownAnswer } from "./check_known_answer";
 import { MANIFEST_SHAPE } from "./manifest_shape";
+import { checkFiles } from "./check_files";
 import { checkWasm } from "./check_wasm";
 import { adjustmentBytes, type KernelSpec, type Manifest, MAX_STOP_TOKENS, SCHEMA, STATE_FIELDS, vocabularySize } from "./manifest";
 
@@ -77,6 +78,7 @@ export function checkManifest(value: unknown, url: string): Manifest {
   }
   if (manifest.known_answer !== null) checkKnownAnswer(manifest.known_answer, manifest, fail);
   if (manifest.wasm !== null) checkWasm(manifest, manifest.wasm, fail);
+  checkFiles(manifest, fail);
   return manifest;
 }
 

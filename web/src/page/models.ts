@@ -1,5 +1,6 @@
 /** The models that this site offers, and the one that the address asks for. */
 
+import { list, object, text, whole } from "../artifact/check_shape";
 import { fetchJson } from "../artifact/fetching";
 import { GemletError } from "../errors";
 
@@ -9,12 +10,18 @@ export interface ModelEntry {
   bytes: number;
 }
 
+const INDEX = object({ models: list(object({ name: text, title: text, bytes: whole() })) });
+
 /** Throws GemletError "network" or "bad-artifact". */
 export async function fetchModels(): Promise<ModelEntry[]> {
   const address = new URL("models/index.json", document.baseURI).href;
-  const index = (await fetchJson(address)) as { models?: ModelEntry[] };
-  if (!index.models?.length) throw new GemletError("bad-artifact", `${address}: it lists no model; compile one with build.py`);
-  return index.models;
+  const index: unknown = await fetchJson(address);
+  const fail = (problem: string): never => {
+    throw new GemletError("bad-artifact", `${address}: ${problem}`);
+  };
+  INDEX(index, "index", fail);
+  const { models } = index as { models: ModelEntry[] };
+  return models.length > 0 ? models : fail("it lists no model; compile one with build.py");
 }
 
 /** `?model=NAME`, else the first. Throws GemletError "bad-request" where there is no such model. */
