@@ -18,6 +18,13 @@ def expect(config: dict, key: str, *allowed) -> None:
         raise ConfigError(f"config: `{key}` is {config[key]!r}; this model definition covers {', '.join(map(repr, allowed))} only")
 
 
+def kv_heads(name: str, heads: int, kv: int) -> int:
+    """kv, of the layer or model that `name` says; ConfigError where not each of them serves as many heads."""
+    if heads % kv:
+        raise ConfigError(f"config: `num_attention_heads` is {heads}; expected a multiple of `num_key_value_heads`, {kv}{name}")
+    return kv
+
+
 def layer_types(config: dict) -> tuple[str, ...]:
     """The kind of each layer, checked against the number of layers."""
     kinds = tuple(require(config, "layer_types"))
