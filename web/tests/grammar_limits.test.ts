@@ -33,6 +33,9 @@ describe("Grammars", () => {
     ["repetitions of alternatives", ebnf(`root ::= (("ab" | [c-d]{9}){1,120}){99}{99}`), /with its repetitions written out/],
     ["more classes than can be compiled", regex("([^x]{40}){40}"), /its grammar has \d+ classes of characters, and at most 1000/],
     ["more rules than can be compiled", ebnf(`root ::= r0\n${Array.from({ length: 12000 }, (_, i) => `r${i}::=r${i + 1}`).join("\n")}\nr12000 ::= "a"`), /(rules and alternatives|characters)/],
+    ["classes of which none ends", regex("[".repeat(MOST_CHARACTERS)), /./],
+    ["classes of which none ends, behind a backslash", ebnf(`root ::= ${"[".repeat(MOST_CHARACTERS - 20)}\\`), /./],
+    ["a string that does not end", ebnf(`root ::= ${'"a'.repeat(MOST_CHARACTERS / 2 - 5)}`), /./],
     ["an expression that does not end", regex(`${"(".repeat(40)}a`), /not valid/],
   ])("refuse %s, and take the next", async (_, spec, message) => {
     await expect(grammars.begin(spec)).rejects.toMatchObject({ code: "bad-request", message: expect.stringMatching(message) });
