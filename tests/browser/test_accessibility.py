@@ -58,7 +58,8 @@ def address(wasm_site, tmp_path_factory):
 @pytest.fixture(scope="module")
 def page(browser):
     # Without a service worker, so that the test can hold back what the page loads.
-    context = browser.new_context(service_workers="block")
+    # axe is an inline script, which the served policy forbids.
+    context = browser.new_context(bypass_csp=True, service_workers="block")
     page = context.new_page()
     page.set_default_timeout(20_000)
     yield page
