@@ -43,7 +43,7 @@ def lower_for_cpu(lowered: Lowered, variant: CpuVariant) -> Program:
     handover = {f"handover.{name}": width for name, width in model.handover().items()}
     inputs = {"tokens": "state", "state": "state", "caches": tuple(caches),
               "handover": tuple(View(name, (1, width), width) for name, width in handover.items())}
-    apart = {weight.name: [tensor.row_count for tensor in weight.tensors] for weight in weights if weight.rounding and not weight.rounding.one_input}
+    apart = {weight.name: weight.stored_rows for weight in weights if weight.rounding and not weight.rounding.one_input}
     simd = None if variant.activations == "float" else variant.simd
     operators = CpuOperators(simd, apart).lowerings
     names = [weight.name for weight in weights]

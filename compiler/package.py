@@ -15,7 +15,6 @@ from .errors import GemletError
 from .known_answer import known_answer
 from .pipeline import Lowered, lower_model
 from .progress import Progress
-from .quantize.matrix import EncodedMatrix
 from .schedule.program import Program
 from .weights import STEPS, Weight, pack
 from .weights_check import check_norms, left_out
@@ -110,6 +109,12 @@ def write_modules(folder: Path, wasm: WasmTarget, dump: Path | None, progress: P
 def write_weights(folder: Path, lowered: Lowered, programs: list[Program], progress: Progress) -> tuple[list[dict], dict[str, list]]:
     """Streams what the Programs need of weights, packs and constants into shards, tensor by tensor."""
     writer = ShardWriter(folder)
+    add_weights(writer, lowered, programs, progress)
+    return writer.finish()
+
+
+def add_weights(writer: ShardWriter, lowered: Lowered, programs: list[Program], progress: Progress) -> None:
+    """Hands a writer the contents of the Programs' weight buffers, by name."""
     wanted = {buffer.name: buffer.bytes for program in programs for buffer in program.buffers.values() if buffer.kind == "weight"}
     with progress.phase("packing weights", sum(wanted.values()), "bytes") as phase:
 
@@ -127,7 +132,6 @@ def write_weights(folder: Path, lowered: Lowered, programs: list[Program], progr
             writer.add(name, counted([pack(parts, lowered.weights)]))
         for name, table in {name: table for program in programs for name, table in program.constants.items()}.items():
             writer.add(name, counted([table]))
-        return writer.finish()
 
 
 def add_weight(writer: ShardWriter, weight: Weight, counted) -> None:
@@ -135,7 +139,7 @@ def add_weight(writer: ShardWriter, weight: Weight, counted) -> None:
     if not weight.is_matrix:
         writer.add(weight.name, counted([weight.values()]))
         return
-    matrix = EncodedMatrix(list(weight.tensors), weight.format, weight.tile_rows)
+    matrix = weight.matrix()
     writer.add(f"{weight.name}.data", counted(matrix.data()))
     if matrix.scale_bytes:
         writer.add(f"{weight.name}.scale", counted([matrix.scales()]))

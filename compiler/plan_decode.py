@@ -35,7 +35,7 @@ def decode_table(lowered: Lowered, context: int) -> list[dict]:
         layers = {int(name.split(".")[1]) for name in launch.buffers if program.buffers[name].kind == "cache"}
         for layer in layers:
             keys, values = seen(context, windows[layer])
-            slot = plans[layer].kv_heads * plans[layer].head_size * KV_VALUE_BYTES
+            slot = plans[layer].kv_heads * plans[layer].stored_head * KV_VALUE_BYTES
             row["kv_bytes"] += (keys + values) * slot
             row["least_bytes"] += 2 * values * slot
     return list(rows.values())

@@ -5,6 +5,8 @@ from itertools import accumulate, pairwise
 
 import numpy as np
 
+from model_defs.sizes import Held, held_of
+
 from .checkpoint import Checkpoint
 from .checkpoint.mobile import MOBILE, MobileTensor, planned_source_formats
 from .checkpoint.tensor import Tensor
@@ -13,6 +15,7 @@ from .kernels.rounding import Rounding, rounding_table
 from .quantize import format_named
 from .quantize.choose import choose_format
 from .quantize.format import TABLE_TILE_ROWS, TILE_ROWS
+from .quantize.matrix import EncodedMatrix
 from .schedule.program import Buffer
 
 
@@ -20,7 +23,7 @@ from .schedule.program import Buffer
 class Weight:
     """A parameter (model_defs): its shape, the format its values are stored in, and the tensors that make it up, row
     after row (none in a plan without weights). rounding: where products with it round their activations. is_table: whether it is
-    only looked up (compiler/schedule/lookup_tables.py)."""
+    only looked up (compiler/schedule/lookup_tables.py). held: what of it is the checkpoint's, where the rest is zeros (model_defs/sizes.py)."""
 
     name: str
     shape: tuple[int, ...]
@@ -28,11 +31,18 @@ class Weight:
     tensors: tuple[Tensor, ...]
     rounding: Rounding | None = None
     is_table: bool = False
+    held: Held = Held()
 
     @property
     def count(self) -> int:
-        """Values in it."""
-        return math.prod(self.shape)
+        """The checkpoint's values in it."""
+        return math.prod(self.held.shape(self.shape))
+
+    @property
+    def stored_rows(self) -> list[int]:
+        """Rows of a matrix that each of its tensors takes, padding included."""
+        held, stored = self.held.rows or (1, 1)
+        return [tensor.row_count // held * stored for tensor in self.tensors]
 
     @property
     def is_matrix(self) -> bool:
@@ -54,11 +64,21 @@ class Weight:
 
     def values(self) -> np.ndarray:
         """A vector's values, float32."""
-        return np.concatenate([tensor.values().reshape(-1) for tensor in self.tensors]).astype(np.float32, copy=False)
+        values = np.concatenate([tensor.values().reshape(-1) for tensor in self.tensors]).astype(np.float32, copy=False)
+        if self.held.factor != 1:
+            values = values * np.float32(self.held.factor)
+        if self.held.rows is None:
+            return values
+        held, stored = self.held.rows
+        return np.pad(values.reshape(-1, held), ((0, 0), (0, stored - held))).reshape(-1)
+
+    def matrix(self) -> EncodedMatrix:
+        """A matrix's contents."""
+        return EncodedMatrix(list(self.tensors), self.format, self.tile_rows, self.held.rows)
 
     def steps(self) -> np.ndarray:
         """What the buffer of activation steps holds (compiler/kernels/rounding.py)."""
-        first_rows = [0, *accumulate(tensor.row_count for tensor in self.tensors[:-1])]
+        first_rows = [0, *accumulate(self.stored_rows[:-1])]
         return rounding_table(first_rows, activation_steps(self.tensors))
 
 
@@ -72,11 +92,13 @@ def plan_weights(model, parameters, checkpoint: Checkpoint, quant: str, tables: 
     for name, parameter in parameters:
         shape = tuple(int(extent) for extent in parameter.shape)
         sources = model.sources(name)
-        tensors = find_tensors(checkpoint, sources, shape, part_rows(model, name, shape[0], len(sources))) if checkpoint.tensors else ()
+        held = held_of(parameter)
+        rows = [held.shape((count, 1))[0] for count in part_rows(model, name, shape[0], len(sources))]
+        tensors = find_tensors(checkpoint, sources, held.shape(shape), rows) if checkpoint.tensors else ()
         formats = [tensor.source_format for tensor in tensors] or planned_source_formats(sources, checkpoint.config, checkpoint.quantization)
         is_matrix = len(shape) > 1
         format = choose_format(formats, quant) if is_matrix else "f32"
-        weights.append(Weight(name, shape, format, tensors, plan_rounding(tensors, formats) if is_matrix else None, name in tables))
+        weights.append(Weight(name, shape, format, tensors, plan_rounding(tensors, formats) if is_matrix else None, name in tables, held))
     return weights
 
 
@@ -125,7 +147,7 @@ def pack_values(parts: tuple[str | float, ...], weights: list[Weight]) -> int:
     """Float32 values of a buffer that joins vectors (by name; a matrix's table of activation steps as NAME.steps) and numbers, padded to
     a multiple of four."""
     named = {weight.name: weight for weight in weights}
-    counts = [1 if not isinstance(part, str) else named[part.removesuffix(STEPS)].rounding.words if part.endswith(STEPS) else named[part].count
+    counts = [1 if not isinstance(part, str) else named[part.removesuffix(STEPS)].rounding.words if part.endswith(STEPS) else math.prod(named[part].shape)
               for part in parts]
     return -(-sum(counts) // 4) * 4
 

@@ -18,13 +18,6 @@ def expect(config: dict, key: str, *allowed) -> None:
         raise ConfigError(f"config: `{key}` is {config[key]!r}; this model definition covers {', '.join(map(repr, allowed))} only")
 
 
-def kv_heads(name: str, heads: int, kv: int) -> int:
-    """kv, of the layer or model that `name` says; ConfigError where not each of them serves as many heads."""
-    if heads % kv:
-        raise ConfigError(f"config: `num_attention_heads` is {heads}; expected a multiple of `num_key_value_heads`, {kv}{name}")
-    return kv
-
-
 def layer_types(config: dict) -> tuple[str, ...]:
     """The kind of each layer, checked against the number of layers."""
     kinds = tuple(require(config, "layer_types"))
@@ -34,8 +27,8 @@ def layer_types(config: dict) -> tuple[str, ...]:
     return kinds
 
 
-def multiple_of(config_name: str, value: int, factor: int) -> int:
-    """value; ConfigError where kernels could not address it in vectors."""
-    if value % factor:
-        raise ConfigError(f"config: {config_name} is {value}; the kernels need a multiple of {factor}")
+def even(config_name: str, value: int) -> int:
+    """A head size; ConfigError where its values make no pairs."""
+    if value % 2:
+        raise ConfigError(f"config: {config_name} is {value}; RoPE turns pairs of a head's values, so that it must be even")
     return value

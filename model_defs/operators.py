@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from tvm.relax.frontend import nn
 
 from .rope import Rope
+from .sizes import padded, stored_head
 
 
 @dataclass(frozen=True)
 class Cache:
-    """A KV cache that a layer owns. window: a ring for a sliding layer; None: linear over the context."""
+    """A KV cache that a layer owns. head_size: the checkpoint's. window: a ring for a sliding layer; None: linear over the context."""
 
     layer: int
     kv_heads: int
@@ -28,9 +29,16 @@ def embed(tokens: nn.Tensor, weight: nn.Tensor, scale: float) -> nn.Tensor:
     return nn.op.extern("gemlet.embed", [tokens, weight, float(scale)], _like([tokens.shape[0], weight.shape[1]], "embedded"))
 
 
-def unit_rms_norm(x: nn.Tensor, eps: float) -> nn.Tensor:
-    """RMS norm over the last axis, without a weight."""
-    return nn.op.extern("gemlet.unit_rms_norm", [x, float(eps)], _like(x.shape, "normed"))
+def embed_parts(tokens: nn.Tensor, weight: nn.Tensor, scale: float, parts: int) -> nn.Tensor:
+    """[M] ids, [V, parts * K] table -> scale * rows, [M, parts, K], each part padded for itself."""
+    shape = [tokens.shape[0], parts, padded(int(weight.shape[1]) // parts)]
+    return nn.op.extern("gemlet.embed", [tokens, weight, float(scale)], _like(shape, "embedded"))
+
+
+def unit_rms_norm(x: nn.Tensor, eps: float, size: int) -> nn.Tensor:
+    """RMS norm over the last axis, of which `size` values are no padding, without a weight."""
+    share = size / int(x.shape[-1])
+    return nn.op.extern("gemlet.unit_rms_norm", [x, float(eps * share), share**0.5], _like(x.shape, "normed"))
 
 
 def rope(x: nn.Tensor, state: nn.Tensor, rotation: Rope) -> nn.Tensor:
@@ -43,13 +51,14 @@ def kv_append(cache: nn.Tensor, k: nn.Tensor, v: nn.Tensor, state: nn.Tensor) ->
     return nn.op.extern("gemlet.kv_append", [cache, k, v, state], _like(cache.shape, "cache"))
 
 
-def attend(q: nn.Tensor, cache: nn.Tensor, state: nn.Tensor, window: int | None, scale: float, blocks: bool = False) -> nn.Tensor:
-    """softmax(scale * Q K^T, causal and within the window) V: [M, H, D] -> [M, H * D].
+def attend(q: nn.Tensor, cache: nn.Tensor, state: nn.Tensor, size: int, window: int | None, scale: float, blocks: bool = False) -> nn.Tensor:
+    """softmax(scale * Q K^T, causal and within the window) V: [M, H, D] -> [M, H * size]: heads without their padding.
 
     blocks: the tokens of an image, which the state marks, see each other both ways.
     """
-    m, heads, size = q.shape
-    return nn.op.extern("gemlet.attend", [q, cache, state, window or 0, float(scale), int(blocks)], _like([m, heads * size], "attended"))
+    m, heads, stored = q.shape
+    assert stored == stored_head(size)
+    return nn.op.extern("gemlet.attend", [q, cache, state, window or 0, float(scale), int(blocks)], _like([m, padded(int(heads) * size)], "attended"))
 
 
 def route(scores: nn.Tensor, per_expert_scale: nn.Tensor, chosen: int) -> nn.Tensor:

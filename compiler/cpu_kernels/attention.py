@@ -9,6 +9,7 @@ from math import gcd
 from tvm.script import tirx as T
 
 from ..kernels.attention_block import MASKED
+from ..kernels.held_heads import HeldHeads
 from ..kernels.kernel import Parameter, ceil_div
 from ..kernels.position import end_position, row_position, slot_of
 from ..state import STATE
@@ -23,8 +24,9 @@ SUMS = 8  # vectors of sums that are kept in registers
 
 
 def attention_kernel(tokens: int, heads: int, kv_heads: int, head_size: int, slots: int, ring: int | None, window: int | None,
-                     blocks: bool = False) -> CpuKernel:
-    """Y[M, heads * head size] = softmax(Q K^T, masked) V, float32; Q [M, heads, head size] as `rotate_queries_kernel` leaves it.
+                     blocks: bool = False, held: int | None = None) -> CpuKernel:
+    """Y[M, heads * held] = softmax(Q K^T, masked) V, float32; Q [M, heads, head size] as `rotate_queries_kernel` leaves it; `held` as in
+    compiler/kernels/attention_matrix.py.
 
     A key at position p counts for a query at position t where p <= t and, with a window, t - p < window. Caches as in
     `kv_append_kernel`; a ring is a multiple of 32. blocks: as in compiler/kernels/attention_matrix.py, an image's tokens see each
@@ -32,10 +34,11 @@ def attention_kernel(tokens: int, heads: int, kv_heads: int, head_size: int, slo
     """
     assert not ring or ring % KEYS == 0
     group, count = heads // kv_heads, ceil_div(tokens, ROWS)
-    stride = scatter_step(count)
-    attend = {rows: attend_rows(rows, tokens, kv_heads, head_size, ring, window, blocks) for rows in ((1, 2, 4) if tokens == 1 else (ROWS,))}
+    stride, kept = scatter_step(count), HeldHeads(heads, head_size, held or head_size)
+    y_type, y_values = ("float32", kept.width) if kept.is_padded else ("float32x4", heads * head_size // 4)
+    attend = {rows: attend_rows(rows, tokens, kv_heads, kept, ring, window, blocks) for rows in ((1, 2, 4) if tokens == 1 else (ROWS,))}
     name = (f"attention_m{tokens}_h{heads}_{kv_heads}_d{head_size}_n{slots}" + (f"_ring{ring}" if ring else "")
-            + (f"_window{window}" if window else "") + ("_blocks" if blocks else ""))
+            + (f"_window{window}" if window else "") + ("_blocks" if blocks else "") + kept.name)
 
     @T.inline
     def heads_of_token(Q, STATE_WORDS, K, V, Y, starts, queries, rows, head0):
@@ -45,14 +48,14 @@ def attention_kernel(tokens: int, heads: int, kv_heads: int, head_size: int, slo
         attend[rows](Q, STATE_WORDS, K, V, Y, starts, queries, T.truncdiv(head0, group))
 
     @T.jit
-    def func(q: T.handle("float32"), state_words: T.handle("int32"), k: T.handle("float32x4"), v: T.handle("float32x4"), y: T.handle("float32x4"),
+    def func(q: T.handle("float32"), state_words: T.handle("int32"), k: T.handle("float32x4"), v: T.handle("float32x4"), y: T.handle(y_type),
              first: T.int32, last: T.int32):
         T.func_attr({"global_symbol": name, "tirx.noalias": True})
         Q = T.decl_buffer((tokens * heads * head_size,), "float32", data=q)
         STATE_WORDS = T.decl_buffer((STATE["tokens"],), "int32", data=state_words)
         K = T.decl_buffer((slots * kv_heads * head_size // 4,), "float32x4", data=k)
         V = T.decl_buffer((slots * kv_heads * head_size // 4,), "float32x4", data=v)
-        Y = T.decl_buffer((tokens * heads * head_size // 4,), "float32x4", data=y)
+        Y = T.decl_buffer((tokens * y_values,), y_type, data=y)
         starts = T.alloc_buffer((ROWS,), "int32", scope="local")
         queries = T.alloc_buffer((ROWS,), "int32", scope="local")
         if tokens == 1:
@@ -86,12 +89,12 @@ def scatter_step(count: int) -> int:
     return next(step for step in range(max(1, round(count * 0.618)), 2 * count + 1) if gcd(step, count) == 1)
 
 
-def attend_rows(rows: int, tokens: int, kv_heads: int, head_size: int, ring: int | None, window: int | None, blocks: bool):
+def attend_rows(rows: int, tokens: int, kv_heads: int, kept: HeldHeads, ring: int | None, window: int | None, blocks: bool):
     """Inline (Q, STATE_WORDS, K, V, Y, starts, queries, head): Y of `rows` rows of one KV head.
 
     starts: local int32[rows], where their queries lie in Q; queries: their positions, ascending.
     """
-    vectors = head_size // 4
+    head_size, vectors = kept.stored, kept.stored // 4
     key_vectors = SUMS // rows  # at a time
     columns = next(n for n in range(SUMS // rows, 0, -1) if vectors % n == 0)  # vectors of V at a time
     reach = window or 2**30
@@ -170,6 +173,20 @@ def attend_rows(rows: int, tokens: int, kv_heads: int, head_size: int, ring: int
                     acc[r * vectors + part * columns + i] = sums[r * columns + i]
 
     @T.inline
+    def store_held(Y, acc, r, number, share):
+        # Value by value, since a head need not begin at a multiple of four; number: of the head among those of all tokens.
+        start: T.int32 = T.truncdiv(number, kept.heads) * kept.width
+        own: T.int32 = T.truncmod(number, kept.heads)
+        for half in T.unroll(2):
+            for i in T.serial(vectors // 2):
+                for lane in T.unroll(4):
+                    if i * 4 + lane < kept.held // 2:
+                        Y[start + own * kept.held + half * (kept.held // 2) + i * 4 + lane] = T.Shuffle([acc[r * vectors + half * (vectors // 2) + i]], [lane]) * share
+        if own == kept.heads - 1:
+            for i in T.serial(kept.width - kept.values):
+                Y[start + kept.values + i] = T.float32(0)
+
+    @T.inline
     def attend(Q, STATE_WORDS, K, V, Y, starts, queries, head):
         acc = T.alloc_buffer((rows * vectors,), "float32x4", scope="local")
         scores = T.alloc_buffer((rows * KEYS,), "float32", scope="local")
@@ -195,7 +212,10 @@ def attend_rows(rows: int, tokens: int, kv_heads: int, head_size: int, ring: int
             add_values(V, scores, fade, acc, (slot * kv_heads + head) * vectors, T.max(oldest - key0, 0), T.min(newest - key0 + 1, KEYS))
         for r in T.unroll(rows):
             share: T.float32 = T.float32(1) / mass[r]
-            for i in T.serial(vectors):
-                Y[T.truncdiv(starts[r], 4) + i] = acc[r * vectors + i] * T.Broadcast(share, 4)
+            if kept.is_padded:
+                store_held(Y, acc, r, T.truncdiv(starts[r], head_size), share)
+            else:
+                for i in T.serial(vectors):
+                    Y[T.truncdiv(starts[r], 4) + i] = acc[r * vectors + i] * T.Broadcast(share, 4)
 
     return attend

@@ -8,15 +8,20 @@ from .cpu_kernel import CpuKernel
 from .weight_quads import QUAD, QuadLayout, from_half, widened
 
 
-def embed_kernel(tokens: int, vocabulary: int, width: int, format: str, scale: float, table: bool, simd: str | None) -> CpuKernel:
+def embed_kernel(tokens: int, vocabulary: int, width: int, format: str, scale: float, table: bool, simd: str | None,
+                 parts: tuple[int, int] | None = None) -> CpuKernel:
     """Y[M, K] = scale * W[ids[m]], ids from the state; ids outside the vocabulary read its first or last row.
 
     table: W is only looked up: its rows lie one after the other, as they came. Else it is a matrix of products, after `prepare`; simd: theirs, as in
-    `linear_kernel`.
+    `linear_kernel`. parts: as in compiler/kernels/embed.py.
     """
     layout = QuadLayout(vocabulary, width, format, None, TABLE_TILE_ROWS) if table else QuadLayout(vocabulary, width, format, simd)
     halves = layout.has_scale and layout.weight_format.scale.dtype == "<f2"
     name = f"{'embed_table' if table else 'embed_pairs' if layout.paired else 'embed'}_{format}_m{tokens}_v{vocabulary}_k{width}_{number_name('scale', scale)}"
+
+    held, stored = parts or (width, width)
+    y_values = width // held * stored
+    name += f"_parts{held}_{stored}" if parts else ""
 
     def load_word(W, row, unit, word):
         if table:
@@ -41,7 +46,7 @@ def embed_kernel(tokens: int, vocabulary: int, width: int, format: str, scale: f
         W = T.decl_buffer((layout.data_units * 4,), "int32", data=w)
         S = T.decl_buffer((max(1, layout.scale_total),), "int32", data=s)
         STATE_WORDS = T.decl_buffer((STATE["tokens"] + tokens,), "int32", data=state_words)
-        Y = T.decl_buffer((tokens * width,), "float32", data=y)
+        Y = T.decl_buffer((tokens * y_values,), "float32", data=y)
         for item in T.serial(last - first):
             m: T.int32 = first + item
             row: T.int32 = T.max(0, T.min(vocabulary - 1, STATE_WORDS[STATE["tokens"] + m]))
@@ -52,7 +57,10 @@ def embed_kernel(tokens: int, vocabulary: int, width: int, format: str, scale: f
                     for value in T.unroll(layout.values_per_word):
                         column: T.int32 = layout.column(unit, word, value)
                         if column < width:
-                            Y[m * width + column] = widened(layout, loaded, value, 1) * factor
+                            Y[m * y_values + T.truncdiv(column, held) * stored + T.truncmod(column, held)] = widened(layout, loaded, value, 1) * factor
+            for part in T.serial(width // held):
+                for i in T.serial(stored - held):
+                    Y[m * y_values + part * stored + held + i] = T.float32(0)
 
     present = [("W", True), ("S", layout.has_scale), ("STATE_WORDS", True)]
     parameters = (*(Parameter(key) for key, wanted in present if wanted), Parameter("Y", written=True))

@@ -9,6 +9,7 @@ from math import gcd
 from tvm.script import tirx as T
 
 from ..kernels.kernel import Parameter, exact, number_name
+from ..kernels.kv_append import vnorm_name
 from ..kernels.position import row_position, slot_of
 from ..kernels.rope import DIGIT, rotate
 from ..state import STATE
@@ -25,17 +26,17 @@ def key_vector(slot, head, kv_heads: int, head_size: int):
 
 
 def kv_append_kernel(tokens: int, kv_heads: int, head_size: int, stride: int, k_offset: int, v_offset: int, slots: int,
-                     ring: int | None, eps: float, k_norm: bool, v_norm: bool) -> CpuKernel:
+                     ring: int | None, eps: float, k_norm: bool, v_norm: float) -> CpuKernel:
     """K cache float32 [slots / 4][kv heads][head size][4], V cache float32 [slots][kv heads][head size].
 
     X: rows of `stride` values that hold K at `k_offset` and V at `v_offset` (equal offsets: K = V before the norms).
-    G: weight of the K norm; V's norm has none. ring: slot = position mod ring, else slot = position.
+    G: weight of the K norm; V's norm has none, and v_norm is what its result is multiplied with (0: no norm). ring: slot = position mod ring, else slot = position.
     """
     vectors, half = head_size // 4, head_size // 8
-    parts = gcd(PARTS, half) if tokens == 1 else 1
+    parts, normed = gcd(PARTS, half) if tokens == 1 else 1, bool(v_norm)
     turn, add_squares = rotate(head_size), sum_of_squares(vectors)
     name = (f"kv_append_m{tokens}_h{kv_heads}_d{head_size}_s{stride}_k{k_offset}_v{v_offset}_n{slots}"
-            + (f"_ring{ring}" if ring else "") + ("_knorm" if k_norm else "") + ("_vnorm" if v_norm else "")
+            + (f"_ring{ring}" if ring else "") + ("_knorm" if k_norm else "") + (f"_{vnorm_name(v_norm)}" if v_norm else "")
             + (f"_{number_name('eps', eps)}" if k_norm or v_norm else ""))
 
     @T.inline
@@ -79,8 +80,10 @@ def kv_append_kernel(tokens: int, kv_heads: int, head_size: int, stride: int, k_
                     for lane in T.unroll(4):
                         K[key + ((which * half + i) * 4 + lane) * KEY_LANES] = T.Shuffle([turned[which]], [lane])
             factor[0] = T.float32(1)
-            if v_norm:
+            if normed:
                 inverse_rms(X, v_start, factor)
+                if v_norm != 1:
+                    factor[0] = factor[0] * exact(v_norm)
             for step in T.serial(vectors // parts):
                 i: T.int32 = part * (vectors // parts) + step
                 V[(slot * kv_heads + head) * vectors + i] = X[v_start + i] * T.Broadcast(factor[0], 4)

@@ -45,7 +45,7 @@ def linear_kernel(tokens: int, rows: int, columns: int, format: str, simd: str |
     block, quads, sums, passes = product.block, product.quads, product.sums, product.passes
     finish, store = epilogue_of(epilogue, cap, quads), store_rows(rows)
     stride = columns if x_stride is None else x_stride
-    step_words = rounding.words if rounding else 1
+    step_words, whole = rounding.words if rounding else 1, tokens % block == 0
     name = linear_name(f"linear_{product.form}", rows, columns, format, epilogue, cap, rounding, m=tokens, s=stride if simd is None else 0,
                        o=x_offset, e=other_stride, eo=other_offset, w=place.first, wn=rows_of and place.held, y=place.y_first, yn=rows_of and place.y_held)
 
@@ -69,7 +69,8 @@ def linear_kernel(tokens: int, rows: int, columns: int, format: str, simd: str |
             for item in T.serial(last - first):
                 for b in T.serial(1 if tokens == 1 else T.truncdiv(STATE_WORDS[STATE["length"]] + block - 1, block)):
                     for t in T.unroll(block):
-                        starts[t] = product.start(b * block + t, stride, x_offset)
+                        # A chunk that is no multiple of the block repeats its last token, and stores it once.
+                        starts[t] = product.start(b * block + t if whole else T.min(b * block + t, tokens - 1), stride, x_offset)
                     for part in T.serial(product.parts):
                         row0: T.int32 = (first + item) * ITEM_ROWS + part * (quads * QUAD)
                         product.reckon(W, S, X, QSCALES, QSUMS, acc, starts, base, row0, T.min(last, 0))
@@ -81,8 +82,8 @@ def linear_kernel(tokens: int, rows: int, columns: int, format: str, simd: str |
                         for t in T.unroll(block):
                             for i in T.unroll(quads):
                                 row: T.int32 = row0 + i * QUAD
-                                if row < rows:
-                                    token: T.int32 = b * block + t
+                                token: T.int32 = b * block + t
+                                if row < rows and (whole or token < tokens):
                                     if passes > 1:
                                         gate_in_passes(number, acc, i, Y, row)
                                     else:

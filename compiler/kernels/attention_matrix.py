@@ -9,6 +9,7 @@ from tvm.script import tirx as T
 
 from ..state import STATE
 from .attention_block import MASKED
+from .held_heads import HeldHeads
 from .kernel import ANY_EXTENT, TILE, Kernel, Parameter, ceil_div
 from .position import end_position, last_row, row_position, slot_of
 
@@ -21,8 +22,9 @@ KEYS = KEYS_A_THREAD * TILE
 
 
 def attention_matrix(tokens: int, heads: int, kv_heads: int, head_size: int, slots: int, ring: int | None, window: int | None,
-                     blocks: bool = False) -> Kernel:
-    """Y[M, heads * head size] = softmax(Q K^T, masked) V, float32; Q [M, heads, head size] as `rotate_queries_kernel` leaves it.
+                     blocks: bool = False, held: int | None = None) -> Kernel:
+    """Y[M, heads * held] = softmax(Q K^T, masked) V, float32; Q [M, heads, head size] as `rotate_queries_kernel` leaves it. held: values of a head that
+    are no padding (None: all); a row of Y is filled up with zeros to a multiple of 4.
 
     A key at position p counts for a query at position t where p <= t and, with a window, t - p < window. Caches as in
     `kv_append_kernel`. blocks: keys after the query count too where both are of this step and the state's `blocks` gives
@@ -31,9 +33,10 @@ def attention_matrix(tokens: int, heads: int, kv_heads: int, head_size: int, slo
     group, vectors = heads // kv_heads, head_size // 4
     tiles = ceil_div(tokens * group, ROWS)
     columns = ceil_div(vectors, TILE)
-    reach = window or 2**30
+    reach, kept = window or 2**30, HeldHeads(heads, head_size, held or head_size)
+    y_type, y_values = ("float32", kept.width) if kept.is_padded else ("float32x4", heads * vectors)
     name = (f"attention_matrix_h{heads}_{kv_heads}_d{head_size}" + (f"_ring{ring}" if ring else "")
-            + (f"_window{window}" if window else "") + ("_blocks" if blocks else ""))
+            + (f"_window{window}" if window else "") + ("_blocks" if blocks else "") + kept.name)
 
     def row_token(state, row):
         """Token of a row, held inside the chunk for the rows that pad the last tile."""
@@ -134,10 +137,24 @@ def attention_matrix(tokens: int, heads: int, kv_heads: int, head_size: int, slo
                         at = T.meta_var((r * columns + i) * 4 + c)
                         acc[at] = acc[at] + T.call_pure_extern("float32", "dot", turned[T.Ramp(c * 4, 1, 4)], w[r])
 
+    @T.inline
+    def store_held(Y, STATE_WORDS, acc, mass, r, row0, row, head, tx):
+        # Value by value, since a head need not begin at a multiple of four.
+        own: T.int32 = head * group + row % group
+        start: T.int32 = row_token(STATE_WORDS, row) * kept.width
+        if row < STATE_WORDS[STATE["length"]] * group:
+            for i in T.unroll(columns):
+                for lane in T.unroll(4):
+                    at: T.int32 = (i * TILE + tx) * 4 + lane
+                    if at < head_size and kept.is_held(at):
+                        Y[start + own * kept.held + kept.place(at)] = acc[(r * columns + i) * 4 + lane] / mass[row0 + r]
+            if own == heads - 1 and tx < kept.width - kept.values:
+                Y[start + kept.values + tx] = T.float32(0)
+
     @T.jit
     def func(Q: T.Buffer((ANY_EXTENT * heads * vectors,), "float32x4"), STATE_WORDS: T.Buffer((STATE["tokens"],), "int32"),
              K: T.Buffer((slots * kv_heads * vectors,), "float32x4"), V: T.Buffer((slots * kv_heads * vectors,), "float32x4"),
-             Y: T.Buffer((ANY_EXTENT * heads * vectors,), "float32x4")):
+             Y: T.Buffer((ANY_EXTENT * y_values,), y_type)):
         T.func_attr({"global_symbol": name, "tirx.noalias": True})
         for tile in T.thread_binding(ANY_EXTENT, thread="blockIdx.x"):
             for head in T.thread_binding(kv_heads, thread="blockIdx.y"):
@@ -175,9 +192,12 @@ def attention_matrix(tokens: int, heads: int, kv_heads: int, head_size: int, slo
                                 add_values(V, weights, fade, acc, row0, key0, head, last, tx)
                             T.tvm_storage_sync("shared")
                             for r in T.unroll(ROWS_A_THREAD):
-                                for i in T.unroll(columns):
-                                    if tile * ROWS + row0 + r < STATE_WORDS[STATE["length"]] * group and i * TILE + tx < vectors:
-                                        Y[starts[r] + i * TILE + tx] = acc[T.Ramp((r * columns + i) * 4, 1, 4)] / T.Broadcast(mass[row0 + r], 4)
+                                if kept.is_padded:
+                                    store_held(Y, STATE_WORDS, acc, mass, r, row0, tile * ROWS + row0 + r, head, tx)
+                                else:
+                                    for i in T.unroll(columns):
+                                        if tile * ROWS + row0 + r < STATE_WORDS[STATE["length"]] * group and i * TILE + tx < vectors:
+                                            Y[starts[r] + i * TILE + tx] = acc[T.Ramp((r * columns + i) * 4, 1, 4)] / T.Broadcast(mass[row0 + r], 4)
 
     moved = 4 * tokens * heads * head_size
     return Kernel(name, func, (tiles, kv_heads), (Parameter("Q", bytes_moved=moved), Parameter("STATE_WORDS", bytes_moved=8), Parameter("K"),

@@ -17,6 +17,7 @@ from tvm.script import tirx as T
 from ..state import STATE
 from .attention_block import BLOCK, GROUPS, LANES, MASKED, KeyBlocks
 from .kernel import TILE, Kernel, Parameter, ceil_div, exact, number_name
+from .kv_append import vnorm_name
 from .position import end_position, slot_of
 from .rope import DIGIT, rotate
 from .workgroup_sum import sum_of_squares
@@ -29,16 +30,17 @@ MAX_SPLITS = 16
 
 @dataclass(frozen=True)
 class OwnKeyValue:
-    """Where the token's own K and V start in X, and what is normed: K with a weight, V without. eps is the attention's."""
+    """Where the token's own K and V start in X, and what is normed: K with a weight, V without, and then times v_norm (0: not normed). eps is the
+    attention's."""
 
     k_offset: int
     v_offset: int
     k_norm: bool
-    v_norm: bool
+    v_norm: float
 
     @property
     def name(self) -> str:
-        return f"k{self.k_offset}_v{self.v_offset}" + ("_knorm" if self.k_norm else "") + ("_vnorm" if self.v_norm else "")
+        return f"k{self.k_offset}_v{self.v_offset}" + ("_knorm" if self.k_norm else "") + (f"_{vnorm_name(self.v_norm)}" if self.v_norm else "")
 
 
 def splits_for(slots: int) -> int:
@@ -62,7 +64,8 @@ def attention_vector(heads: int, kv_heads: int, head_size: int, width: int, q_of
     appends = own is not None
     keys = KeyBlocks(rows, vectors, kv_heads, ring, window, appends)
     score, weigh, add_values, columns_a_thread = keys.score(), keys.weigh(), keys.add_values(), keys.columns_a_thread
-    k_norm, v_norm = appends and own.k_norm, appends and own.v_norm
+    k_norm, v_norm = appends and own.k_norm, own.v_norm if appends else 0.0
+    norms_own = bool(k_norm or v_norm)
     turn, add_squares = rotate(head_size), sum_of_squares(vectors, BLOCK)
     name = (f"attention_vector_h{heads}_{kv_heads}_d{head_size}_x{width}_q{q_offset}_slots{slots}" + (f"_ring{ring}" if ring else "")
             + (f"_window{window}" if window else "") + f"_{number_name('scale', scale)}_" + (number_name("eps", eps) if q_norm or k_norm or v_norm else "plain")
@@ -71,6 +74,12 @@ def attention_vector(heads: int, kv_heads: int, head_size: int, width: int, q_of
     def query_head(head, tile, r):
         """The head of row r; rows that pad the last tile repeat its last head."""
         return head * group + T.min(group - 1, tile * rows + r)
+
+    def own_factor(inverse):
+        """What the token's value is multiplied with."""
+        if not v_norm:
+            return T.float32(1)
+        return inverse if v_norm == 1 else inverse * exact(v_norm)
 
     @T.inline
     def inverse_rms(X, start, partial, out, ty, tx):
@@ -112,13 +121,13 @@ def attention_vector(heads: int, kv_heads: int, head_size: int, width: int, q_of
         v_start: T.int32 = own.v_offset // 4 + head * vectors
         slot: T.int32 = slot_of(position, ring)
         factor[0] = T.float32(1)
-        if k_norm or v_norm:
+        if norms_own:
             inverse_rms(X, T.Select(ty == 0, k_start, v_start), partial, factor, ty, tx)
         if ty == 0:
             turned_head(X, G, TABLE, k_start, k_norm, vectors if q_norm else 0, factor[0] if k_norm else T.float32(1), position, own_key, 0, tx)
         for i in T.unroll(columns_a_thread):
             if ty == 1 and i * BLOCK + tx < vectors:
-                own_value[i] = X[v_start + i * BLOCK + tx] * T.Broadcast(factor[0] if v_norm else T.float32(1), 4)
+                own_value[i] = X[v_start + i * BLOCK + tx] * T.Broadcast(own_factor(factor[0]), 4)
                 if tile == 0:
                     V[(slot * kv_heads + head) * vectors + i * BLOCK + tx] = own_value[i]
         T.tvm_storage_sync("shared")

@@ -10,10 +10,13 @@ THREADS = 64
 PART_WORDS = 3
 
 
-def embed_kernel(tokens: int, vocabulary: int, width: int, format: str, scale: float, table: bool = False) -> Kernel:
+def embed_kernel(tokens: int, vocabulary: int, width: int, format: str, scale: float, table: bool = False,
+                 parts: tuple[int, int] | None = None) -> Kernel:
     """Y[M, K] = scale * W[ids[m]], ids from the state; W[V, K] in the tile layout, Y float32.
 
     Ids outside the vocabulary read its first or last row rather than memory outside the table.
+
+    parts: (held, stored) where a row consists of parts of `held` values, each of which is filled up with zeros to `stored` in Y.
 
     table: W is only looked up. It is stored row after row then, and may be there in part: PART, int32 [3], holds the first row in W, the
     number of rows in W, and V. The kernel writes the rows of Y whose rows of W are there, and leaves the others as they are.
@@ -23,7 +26,9 @@ def embed_kernel(tokens: int, vocabulary: int, width: int, format: str, scale: f
     vectors = layout.values_per_unit // 4
     blocks = ceil_div(layout.units, THREADS)
     kind = "embed_table" if table else "embed"
-    name = f"{kind}_{format}_v{vocabulary}_k{width}_{number_name('scale', scale)}"
+    held, stored = parts or (width, width)
+    y_type, y_values = ("float32", width // held * stored) if parts else ("float32x4", width // 4)
+    name = f"{kind}_{format}_v{vocabulary}_k{width}_{number_name('scale', scale)}" + (f"_parts{held}_{stored}" if parts else "")
 
     def place_of(part, token):
         """The token's row in W; outside 0 ... rows_here - 1 where it is not there."""
@@ -31,13 +36,25 @@ def embed_kernel(tokens: int, vocabulary: int, width: int, format: str, scale: f
         row = T.max(0, T.min(last, token))
         return row - part[0] if table else row
 
+    @T.inline
+    def store_parts(Y, values, start, first, factor):
+        # The last value of a part brings the zeros behind it.
+        for lane in T.unroll(4):
+            column: T.int32 = first + lane
+            if column < width:
+                place: T.int32 = start + column // held * stored + column % held
+                Y[place] = values[lane] * factor
+                if column % held == held - 1:
+                    for i in T.unroll(stored - held):
+                        Y[place + 1 + i] = T.float32(0)
+
     def is_here(part, row):
         return T.And(row >= 0, row < part[1]) if table else True
 
     @T.jit
     def func(W: T.Buffer((layout.data_units,), "uint32x4"), S: T.Buffer((layout.scale_total,), "uint32"),
              PART: T.Buffer((PART_WORDS,), "int32"), STATE_WORDS: T.Buffer((STATE["tokens"] + ANY_EXTENT,), "int32"),
-             Y: T.Buffer((ANY_EXTENT * width // 4,), "float32x4")):
+             Y: T.Buffer((ANY_EXTENT * y_values,), y_type)):
         T.func_attr({"global_symbol": name, "tirx.noalias": True})
         for bx in T.thread_binding(blocks, thread="blockIdx.x"):
             for m in T.thread_binding(ANY_EXTENT, thread="blockIdx.y"):
@@ -56,7 +73,9 @@ def embed_kernel(tokens: int, vocabulary: int, width: int, format: str, scale: f
                             factor = factor * pair[group % 2]
                         for v in T.unroll(vectors):
                             expand(words, 0, v, values)
-                            if unit * vectors + v < width // 4:
+                            if parts is not None:
+                                store_parts(Y, values, m * y_values, (unit * vectors + v) * 4, factor)
+                            elif unit * vectors + v < width // 4:
                                 Y[m * (width // 4) + unit * vectors + v] = values[T.Ramp(0, 1, 4)] * T.Broadcast(factor, 4)
 
     row_bytes = tokens * layout.units * 16

@@ -14,18 +14,23 @@ from .workgroup_sum import sum_of_squares
 THREADS = 64
 
 
+def vnorm_name(factor: float) -> str:
+    """A part of a kernel's name: V is normed, and then multiplied."""
+    return "vnorm" if factor == 1 else number_name("vnorm", float(factor))
+
+
 def kv_append_kernel(tokens: int, kv_heads: int, head_size: int, stride: int, k_offset: int, v_offset: int, slots: int,
-                     ring: int | None, eps: float, k_norm: bool, v_norm: bool) -> Kernel:
+                     ring: int | None, eps: float, k_norm: bool, v_norm: float) -> Kernel:
     """K cache float32 [slots / 32][kv heads][head size / 4][32][4], V cache float32 [slots][kv heads][head size].
 
     X: rows of `stride` values that hold K at `k_offset` and V at `v_offset` (equal offsets: K = V before the norms).
-    G: weight of the K norm; V's norm has none. ring: slot = position mod ring, else slot = position. Rows beyond
+    G: weight of the K norm; V's norm has none, and v_norm is what its result is multiplied with (0: no norm). ring: slot = position mod ring, else slot = position. Rows beyond
     the state's `length` write nothing.
     """
-    vectors, half = head_size // 4, head_size // 8
+    vectors, half, normed = head_size // 4, head_size // 8, bool(v_norm)
     turn, add_squares = rotate(head_size), sum_of_squares(vectors, THREADS)
     name = (f"kv_append_h{kv_heads}_d{head_size}_s{stride}_k{k_offset}_v{v_offset}"
-            + (f"_ring{ring}" if ring else "") + ("_knorm" if k_norm else "") + ("_vnorm" if v_norm else "")
+            + (f"_ring{ring}" if ring else "") + ("_knorm" if k_norm else "") + (f"_{vnorm_name(v_norm)}" if v_norm else "")
             + (f"_{number_name('eps', eps)}" if k_norm or v_norm else ""))
 
     @T.inline
@@ -64,8 +69,10 @@ def kv_append_kernel(tokens: int, kv_heads: int, head_size: int, stride: int, k_
                             K[key] = turned[0]
                             K[key + half * TILE] = turned[1]
                         factor[0] = T.float32(1)
-                        if v_norm:
+                        if normed:
                             inverse_rms(X, v_start, partial, tx, factor)
+                            if v_norm != 1:
+                                factor[0] = factor[0] * exact(v_norm)
                         for i in T.serial(T.truncdiv(vectors - tx + THREADS - 1, THREADS)):
                             V[(slot * kv_heads + head) * vectors + i * THREADS + tx] = (
                                 X[v_start + i * THREADS + tx] * T.Broadcast(factor[0], 4))

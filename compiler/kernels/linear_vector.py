@@ -98,7 +98,7 @@ def linear_vector(rows: int, columns: int, format: str, source: VectorInput = Ve
     number_vectors = ceil_div(numbers_used, 4)
     v_vectors = source.gains * (columns // 4) + number_vectors
     partial_size = max(threads * (slots if splits > 1 else 1), source.heads * source.splits)
-    x_values = columns * source.splits if source.heads else source.offset + columns
+    x_values = source.x_values(columns)
     blocks = ceil_div(rows, shape.rows)
     name = "_".join(filter(None, (linear_name("linear_vector", rows, columns, format, epilogue, cap, rounding), source.name, "peaks" if peaks else "",
                                   shape_name)))

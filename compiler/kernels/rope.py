@@ -8,6 +8,9 @@ row holds, for each four angles, a vector of cosines and one of sines.
 import numpy as np
 from tvm.script import tirx as T
 
+from model_defs.rope import Rope
+from model_defs.sizes import stored_head
+
 DIGIT = 64
 
 
@@ -21,6 +24,11 @@ def rope_table(frequencies: np.ndarray, context: int, scale: float = 1.0) -> np.
     table = np.concatenate([np.cos(angles), np.sin(angles)], axis=2)
     table[:DIGIT] *= scale
     return table.astype(np.float32)
+
+
+def padded_frequencies(rope: Rope, head_size: int) -> np.ndarray:
+    """Those of a head of that size, with zeros for the padding of its halves."""
+    return np.pad(rope.frequencies(head_size), (0, (stored_head(head_size) - head_size) // 2))
 
 
 def rotate(head_size: int):

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from tvm.script import tirx as T
 
+from .held_heads import HeldHeads
 from .kernel import UNDER_WAY, ceil_div, exact, number_name
 from .workgroup_sum import workgroup_sum
 
@@ -28,7 +29,8 @@ class VectorInput:
 
     offset: where X starts in its buffer, in values. branches, residual, norm: eps of the steps above, None for a step that is
     not there. scale: 1.0, a number, or "tensor": the first number in V. heads, splits: X holds `splits` parts of an attention of
-    `heads` heads, and STATS their peaks and masses; 0 where it does not.
+    `heads` heads, and STATS their peaks and masses; 0 where it does not. head_size, stored_head: values of a head without and with its padding, which
+    x leaves out.
     """
 
     offset: int = 0
@@ -39,6 +41,17 @@ class VectorInput:
     norm_factor: float = 1.0
     heads: int = 0
     splits: int = 0
+    head_size: int = 0
+    stored_head: int = 0
+
+    @property
+    def kept(self) -> HeldHeads:
+        """The heads of X where it holds parts of an attention."""
+        return HeldHeads(self.heads, self.stored_head, self.head_size)
+
+    def x_values(self, columns: int) -> int:
+        """Of X, for a product of so many columns."""
+        return self.heads * (self.stored_head or columns // self.heads) * self.splits if self.heads else self.offset + columns
 
     @property
     def gains(self) -> int:
@@ -48,7 +61,7 @@ class VectorInput:
     @property
     def name(self) -> str:
         """A part of a kernel's name."""
-        parts = [f"x{self.offset}" if self.offset else "", f"parts{self.heads}_{self.splits}" if self.heads else ""]
+        parts = [f"x{self.offset}" if self.offset else "", f"parts{self.heads}_{self.splits}{self.kept.name}" if self.heads else ""]
         for label in ("branches", "residual", "norm"):
             eps = getattr(self, label)
             parts.append("" if eps is None else number_name(label, eps))
@@ -183,6 +196,24 @@ class StagedInput:
                             out[0] = out[0] + parts[i] * T.Broadcast(weights[i], 4)
 
         @T.inline
+        def add_padded_parts(X, partial, at, out):
+            # Value by value: neighbours may be of two heads, and lie in two vectors.
+            values = T.alloc_buffer((4,), "float32", scope="local")
+            held = T.alloc_buffer((4,), "float32", scope="local")
+            for lane in T.unroll(4):
+                values[lane] = T.float32(0)
+                column: T.int32 = at * 4 + lane
+                if column < source.kept.values:
+                    head: T.int32 = column // source.head_size
+                    place: T.int32 = head * source.stored_head + source.kept.stored_at(column % source.head_size)
+                    for s in T.serial(source.splits):
+                        weight: T.float32 = partial[s * source.heads + head]
+                        if weight > T.float32(0):
+                            held[T.Ramp(0, 1, 4)] = X[s * (source.heads * source.stored_head // 4) + place // 4]
+                            values[lane] = values[lane] + held[place % 4] * weight
+            out[0] = values[T.Ramp(0, 1, 4)]
+
+        @T.inline
         def fill(X, M, R, V, numbers, factors, partial, staged, chunk, thread):
             made = T.alloc_buffer((1,), "float32x4", scope="local")
             if self.chunks > 1:
@@ -192,7 +223,9 @@ class StagedInput:
                 if place < size:
                     made[0] = T.Broadcast(T.float32(0), 4)
                     if chunk * size + place < vectors:
-                        if source.heads > 0:
+                        if source.heads > 0 and source.kept.is_padded:
+                            add_padded_parts(X, partial, chunk * size + place, made)
+                        elif source.heads > 0:
                             add_parts(X, partial, chunk * size + place, made)
                         else:
                             made[0] = self.value(X, M, R, V, numbers, factors, chunk * size + place, "norm")

@@ -34,7 +34,7 @@ def fuse_attention_inputs(module: tvm.IRModule) -> tvm.IRModule:
         normed = v is not None and v.name == "unit_rms_norm"
         if normed and weight is not None and v["eps"] != eps:
             return None
-        return make("norm_rope_kv_append", op.type, k=raw, v=v["x"] if normed else op["v"], k_norm_weight=weight, v_norm=int(normed),
+        return make("norm_rope_kv_append", op.type, k=raw, v=v["x"] if normed else op["v"], k_norm_weight=weight, v_norm=v["factor"] if normed else 0.0,
                     **{**shared, "eps": v["eps"] if normed else eps})
 
     return rewrite_calls(module, rule)

@@ -30,7 +30,7 @@ def fuse_attention_parts(module: tvm.IRModule) -> tvm.IRModule:
         types = [relax.TensorType([parts, op.type.shape[1]], "float32"), cache.ty]
         fused = make("attend_parts", types, q=op["q"], cache=cache, state=op["state"], q_norm_weight=op["q_norm_weight"], **own,
                      window=op["window"], scale=op["scale"], eps=op["eps"] or (append["eps"] if append else 0.0), rotation=op["rotation"],
-                     v_norm=append["v_norm"] if append else 0)
+                     v_norm=append["v_norm"] if append else 0.0)
         return Fused(fused, (op["cache"],))
 
     return rewrite_calls(module, attention)

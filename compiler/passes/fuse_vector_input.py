@@ -41,7 +41,9 @@ def fuse_vector_input(module: tvm.IRModule) -> tvm.IRModule:
         eps = {each["eps"] for each in ((norm if plain(norm) else None), added) if each is not None}
         if added is None or added["residual"] is None or len(eps) > 1 or not isinstance(stream, relax.Var):
             return make("vector_linear", op.type, x=stream, **shared, **own_norm, eps=norm["eps"] if plain(norm) else 0.0, factor=1.0, heads=0)
-        fused = make("vector_linear", [op.type, stream.ty], **branches(added["x"], added["eps"], definition), residual=added["residual"],
+        # With another operand the branches would be a ninth buffer, where every device has eight: they stay norms of their own.
+        joined = branches(added["x"], added["eps"], definition) if op["other"] is None else dict(x=added["x"])
+        fused = make("vector_linear", [op.type, stream.ty], **joined, residual=added["residual"],
                      residual_norm_weight=added["weight"], output_scale=added["output_scale"], **shared, **own_norm, eps=added["eps"],
                      factor=added["factor"], heads=0)
         return Fused(fused, (stream,))

@@ -19,7 +19,8 @@ class Schema:
 
 SCHEMAS = {
     "embed": Schema(("tokens", "weight"), ("scale",)),
-    "unit_rms_norm": Schema(("x",), ("eps",)),
+    # factor: what the result is multiplied with.
+    "unit_rms_norm": Schema(("x",), ("eps", "factor")),
     "rope": Schema(("x", "state"), ("rotation",)),
     "kv_append": Schema(("cache", "k", "v", "state")),
     "attend": Schema(("q", "cache", "state"), ("window", "scale", "blocks")),
@@ -35,7 +36,7 @@ SCHEMAS = {
                              "output_scale", "norm_weight"), ("epilogue", "cap", "eps", "factor", "norm_factor", "heads")),
     # * y = (residual + rms_norm(input_scale x) weight) * output_scale; output_scale a tensor or, where absent, `factor`.
     "norm": Schema(("x", "weight", "residual", "output_scale"), ("eps", "input_scale", "factor")),
-    # * kv_append with K normed and rotated and V normed (v_norm 1) on the way; an absent k_norm_weight: no norm of K.
+    # * kv_append with K normed and rotated and V normed on the way, times v_norm (0: not normed); an absent k_norm_weight: no norm of K.
     "norm_rope_kv_append": Schema(("cache", "k", "v", "state", "k_norm_weight"), ("eps", "rotation", "v_norm")),
     # * attend for one token, with Q normed and rotated on the way, in parts that the next product adds up. Where k is there, it and v are the
     # token's own, and join the cache here, as in norm_rope_kv_append. Results: the parts [splits, H * D], and the cache.

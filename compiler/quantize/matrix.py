@@ -7,7 +7,7 @@ import numpy as np
 from compiler.checkpoint.tensor import Tensor
 from compiler.errors import GemletError
 from compiler.quantize import format_named
-from compiler.quantize.format import TILE_ROWS, Encoded, Format
+from compiler.quantize.format import TILE_ROWS, UNIT_BYTES, Encoded, Format
 from compiler.quantize.layout import pack_scales, pack_tiles, unpack_scales, unpack_tiles
 
 BLOCK_VALUES = 1 << 21  # 8 MiB as float32; encoding holds a handful of such arrays at a time
@@ -19,15 +19,17 @@ class EncodedMatrix:
     `data` yields the data buffer in pieces; once it is exhausted, `scales` is the scale buffer.
     """
 
-    def __init__(self, tensors: list[Tensor], format_name: str, tile_rows: int = TILE_ROWS) -> None:
-        """tile_rows: rows of a tile of the layout. Raises GemletError, naming the tensors, where their widths differ."""
+    def __init__(self, tensors: list[Tensor], format_name: str, tile_rows: int = TILE_ROWS, gaps: tuple[int, int] | None = None) -> None:
+        """tile_rows: rows of a tile of the layout. gaps: (held, stored): after each `held` rows come rows of zeros, `stored` together. Raises GemletError, naming the tensors, where their widths differ."""
         widths = {tensor.shape[-1] for tensor in tensors}
         if len(widths) != 1:
             names = ", ".join(f"{tensor.name} {tensor.shape}" for tensor in tensors)
             raise GemletError(f"{tensors[0].file}: tensors that form one matrix differ in their inputs: {names}.")
         self.tensors, self.tile_rows = tensors, tile_rows
         self.format: Format = format_named(format_name)
-        self.rows, self.columns = sum(tensor.row_count for tensor in tensors), widths.pop()
+        self.gaps = gaps or (1, 1)
+        held, stored = self.gaps
+        self.rows, self.columns = sum(tensor.row_count for tensor in tensors) // held * stored, widths.pop()
         self.data_bytes, self.scale_bytes = self.format.bytes(self.rows, self.columns, tile_rows)
         self._scales: list[np.ndarray] = []
 
@@ -52,7 +54,23 @@ class EncodedMatrix:
         return scales
 
     def _encode(self, start: int, stop: int) -> Encoded:
-        """Rows [start, stop) of the matrix, which may span tensors."""
+        """Rows [start, stop) of the matrix."""
+        held, stored = self.gaps
+        if held == stored:
+            return self._encode_held(start, stop)
+        # The checkpoint's rows among them are neighbours there.
+        first, last = (row // stored * held + min(row % stored, held) for row in (start, stop))
+        units = np.zeros((stop - start, self.format.units(self.columns) * UNIT_BYTES), np.uint8)
+        scales = np.zeros((stop - start, self.format.scale.count(self.columns)), self.format.scale.dtype) if self.format.scale else None
+        if first < last:
+            places = np.arange(start, stop) % stored < held
+            units[places], found = self._encode_held(first, last)
+            if scales is not None:
+                scales[places] = found
+        return units, scales
+
+    def _encode_held(self, start: int, stop: int) -> Encoded:
+        """Rows [start, stop) of the checkpoint's, which may span tensors."""
         pieces = []
         first = 0
         for tensor in self.tensors:

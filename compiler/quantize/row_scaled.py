@@ -36,7 +36,9 @@ def row_scaled(bits: int, block: int | None, pack: Pack, unpack: Pack) -> Format
 
     def decode(units: np.ndarray, scales: np.ndarray) -> np.ndarray:
         q = unpack(units.reshape(len(units), -1, UNIT_BYTES)).reshape(len(units), -1)
-        return np.repeat(scales, q.shape[1] // scales.shape[1], axis=1) * q
+        by_column = np.repeat(scales, block or q.shape[1], axis=1)
+        # Columns of padding are zeros, with a scale or without.
+        return np.pad(by_column, ((0, 0), (0, max(0, q.shape[1] - by_column.shape[1]))))[:, : q.shape[1]] * q
 
     def encode_raw(source_bits: int, raw: np.ndarray) -> Encoded:
         scales, q = split_scales(raw, source_bits, block)

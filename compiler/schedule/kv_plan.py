@@ -1,6 +1,8 @@
 """Where keys and values live: a ring for a sliding layer, a linear cache for a global one, nothing for a shared one."""
 from dataclasses import dataclass
 
+from model_defs.sizes import stored_head
+
 from ..kernels.attention_block import BLOCK as SLOT_TILE
 from ..kernels.kernel import ceil_div
 from .program import Buffer
@@ -8,7 +10,7 @@ from .program import Buffer
 
 @dataclass(frozen=True)
 class CachePlan:
-    """ring: slots of a ring (slot = position mod ring); None: a linear cache of `slots` slots."""
+    """head_size: the checkpoint's. ring: slots of a ring (slot = position mod ring); None: a linear cache of `slots` slots."""
 
     layer: int
     kv_heads: int
@@ -17,9 +19,14 @@ class CachePlan:
     ring: int | None
 
     @property
+    def stored_head(self) -> int:
+        """Values that a head takes."""
+        return stored_head(self.head_size)
+
+    @property
     def shape(self) -> tuple[int, int, int, int]:
         """The cache as one Relax tensor: K and V, slots, KV heads, head size."""
-        return 2, self.slots, self.kv_heads, self.head_size
+        return 2, self.slots, self.kv_heads, self.stored_head
 
     @property
     def buffer_names(self) -> tuple[str, str]:
@@ -27,7 +34,7 @@ class CachePlan:
 
     def buffers(self) -> list[Buffer]:
         """K and V, float32."""
-        slot_bytes = self.kv_heads * self.head_size * 4
+        slot_bytes = self.kv_heads * self.stored_head * 4
         growing = None if self.ring else self.slots
         return [Buffer(name, "cache", self.slots * slot_bytes, growing, slot_bytes, SLOT_TILE) for name in self.buffer_names]
 

@@ -17,7 +17,7 @@ from ..cpu_kernels.weight_quads import QuadLayout
 from ..errors import GemletError
 from ..kernels.rounding import Rounding
 from ..weights import STEPS
-from .lower_operators import dense, weight_buffers
+from .lower_operators import dense, parts_of, weight_buffers
 from .lower_step import StepLowering, View
 
 # The same shapes give the same kernel object, within a step and between steps.
@@ -41,7 +41,7 @@ class CpuOperators:
         vocabulary, width = (int(extent) for extent in op["weight"].ty.shape)
         out, weight = step.new_value(variable, op.type), step.values[op["weight"]]
         format, buffers = weight_buffers(step, weight)
-        kernel = embed_kernel(out.rows, vocabulary, width, format, op["scale"], weight in step.context.tables, self.simd)
+        kernel = embed_kernel(out.rows, vocabulary, width, format, op["scale"], weight in step.context.tables, self.simd, parts_of(width, out))
         step.launch(kernel, *buffers, step.values[op["tokens"]], out.buffer)
         return out
 
@@ -117,8 +117,8 @@ class CpuOperators:
         if (k.buffer, k.stride) != (v.buffer, v.stride):
             raise GemletError(f"step {step.step}: K ({k}) and V ({v}) must lie in the same rows")
         norm = op["k_norm_weight"]
-        kernel = kv_append_kernel(k.rows, plan.kv_heads, plan.head_size, k.stride, k.offset, v.offset, plan.slots, plan.ring, op["eps"],
-                                  norm is not None, bool(op["v_norm"]))
+        kernel = kv_append_kernel(k.rows, plan.kv_heads, plan.stored_head, k.stride, k.offset, v.offset, plan.slots, plan.ring, op["eps"],
+                                  norm is not None, op["v_norm"])
         table = step.context.rope_table(plan.head_size, op["rotation"])
         step.launch(kernel, k.buffer, *([] if norm is None else [step.values[norm]]), table, "state", *plan.buffer_names)
         return plan
@@ -129,9 +129,10 @@ class CpuOperators:
         table = step.context.rope_table(plan.head_size, op["rotation"])
         queries = f"{out.buffer}.queries"
         step.context.sizes[queries] = 4 * q.rows * q.width
-        rotate = rotate_queries_kernel(q.rows, heads, plan.head_size, q.stride, q.offset, op["scale"], op["eps"], norm is not None)
+        rotate = rotate_queries_kernel(q.rows, heads, plan.stored_head, q.stride, q.offset, op["scale"], op["eps"], norm is not None)
         step.launch(rotate, q.buffer, *([] if norm is None else [step.values[norm]]), table, "state", queries)
-        kernel = attention_kernel(q.rows, heads, plan.kv_heads, plan.head_size, plan.slots, plan.ring, op["window"] or None, bool(op["blocks"]) and q.rows > 1)
+        kernel = attention_kernel(q.rows, heads, plan.kv_heads, plan.stored_head, plan.slots, plan.ring, op["window"] or None, bool(op["blocks"]) and q.rows > 1,
+                                  plan.head_size)
         step.launch(kernel, queries, "state", *plan.buffer_names, out.buffer)
         return out
 

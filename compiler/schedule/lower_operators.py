@@ -49,6 +49,13 @@ def with_variants(kernel: Kernel) -> Kernel:
     return kernel if kernel.multiply_accumulates >= WORTH_VARIANTS else replace(kernel, variants=())
 
 
+def parts_of(width: int, out: View) -> tuple[int, int] | None:
+    """(held, stored) where each of a row's parts is padded for itself: the values of a part, with and without."""
+    if len(out.shape) < 3 or width == out.width:
+        return None
+    return width // out.shape[1], out.shape[2]
+
+
 def lower_embed(step: StepLowering, op, variable) -> View:
     vocabulary, width = (int(extent) for extent in op["weight"].ty.shape)
     out = step.new_value(variable, op.type)
@@ -56,7 +63,7 @@ def lower_embed(step: StepLowering, op, variable) -> View:
     is_table = weight in step.context.tables
     format, buffers = weight_buffers(step, weight)
     buffers += [step.context.part(weight, vocabulary)] if is_table else []
-    step.launch(embed_kernel(out.rows, vocabulary, width, format, op["scale"], is_table), *buffers, step.values[op["tokens"]], out.buffer)
+    step.launch(embed_kernel(out.rows, vocabulary, width, format, op["scale"], is_table, parts_of(width, out)), *buffers, step.values[op["tokens"]], out.buffer)
     return out
 
 
@@ -87,8 +94,9 @@ def lower_vector_linear(step: StepLowering, op, variable):
     format, buffers = weight_buffers(step, weight)
     optional = {key: eps for key, tensor in (("branches", "branch"), ("residual", "residual"), ("norm", "norm_weight")) if op[tensor] is not None}
     source = VectorInput(x.offset, scale=op["factor"] if op["output_scale"] is None else "tensor", norm_factor=op["norm_factor"], heads=op["heads"],
-                         splits=x.rows if op["heads"] else 0, **optional)
-    kernel = linear_vector(outs[0].width, x.width, format, source, op["epilogue"], op["cap"], rounding, peaks=is_head)
+                         splits=x.rows if op["heads"] else 0, head_size=step.context.head_sizes.get(x.buffer, 0),
+                         stored_head=x.width // op["heads"] if op["heads"] else 0, **optional)
+    kernel = linear_vector(outs[0].width, int(op["weight"].ty.shape[1]), format, source, op["epilogue"], op["cap"], rounding, peaks=is_head)
     gains = [step.values[op[key]] for key in ("first_norm_weight", "branch_norm_weight", "residual_norm_weight", "norm_weight") if op[key] is not None]
     numbers = [] if op["output_scale"] is None else [step.values[op["output_scale"]]]
     numbers += [] if other is None else [float(other.offset)]
@@ -118,8 +126,8 @@ def lower_kv_append(step: StepLowering, op, variable):
     if (k.buffer, k.stride) != (v.buffer, v.stride):
         raise GemletError(f"step {step.step}: K ({k}) and V ({v}) must lie in the same rows")
     norm = op["k_norm_weight"]
-    kernel = kv_append_kernel(k.rows, plan.kv_heads, plan.head_size, k.stride, k.offset, v.offset, plan.slots, plan.ring,
-                              op["eps"], norm is not None, bool(op["v_norm"]))
+    kernel = kv_append_kernel(k.rows, plan.kv_heads, plan.stored_head, k.stride, k.offset, v.offset, plan.slots, plan.ring,
+                              op["eps"], norm is not None, op["v_norm"])
     table = step.context.rope_table(plan.head_size, op["rotation"])
     step.launch(kernel, k.buffer, *([] if norm is None else [step.values[norm]]), table, "state", *plan.buffer_names)
     return plan
@@ -132,9 +140,9 @@ def lower_attend(step: StepLowering, op, variable) -> View:
     table = step.context.rope_table(plan.head_size, op["rotation"])
     queries = f"{out.buffer}.queries"
     step.context.sizes[queries] = 4 * q.rows * q.width
-    rotate = rotate_queries_kernel(q.rows, heads, plan.head_size, q.stride, q.offset, op["scale"], op["eps"], norm is not None)
+    rotate = rotate_queries_kernel(q.rows, heads, plan.stored_head, q.stride, q.offset, op["scale"], op["eps"], norm is not None)
     step.launch(rotate, q.buffer, *([] if norm is None else [step.values[norm]]), table, "state", queries)
-    kernel = attention_matrix(q.rows, heads, plan.kv_heads, plan.head_size, plan.slots, plan.ring, window, blocks)
+    kernel = attention_matrix(q.rows, heads, plan.kv_heads, plan.stored_head, plan.slots, plan.ring, window, blocks, plan.head_size)
     step.launch(kernel, queries, "state", *plan.buffer_names, out.buffer)
     return out
 
@@ -142,16 +150,20 @@ def lower_attend(step: StepLowering, op, variable) -> View:
 def lower_attend_parts(step: StepLowering, op, variable) -> tuple[View, CachePlan]:
     plan, q = step.values[op["cache"]], step.view(op["q"])
     parts = step.new_value(variable, op.type.fields[0])
+    # Parts keep the heads' padding, which the product that adds them up leaves out.
+    parts = replace(parts, shape=(parts.rows, *q.shape[1:]), stride=q.width)
+    step.context.sizes[parts.buffer] = 4 * parts.rows * parts.width
+    step.context.head_sizes[parts.buffer] = plan.head_size
     step.context.sizes[f"{parts.buffer}.stats"] = 4 * 2 * parts.rows * q.shape[1]
     own, width = None, q.offset + q.width
     if op["k"] is not None:
         k, v = step.view(op["k"]), step.view(op["v"])
         if {k.buffer, v.buffer} != {q.buffer}:
             raise GemletError(f"step {step.step}: Q ({q}), K ({k}) and V ({v}) must lie in the same rows")
-        own = OwnKeyValue(k.offset, v.offset, op["k_norm_weight"] is not None, bool(op["v_norm"]))
+        own = OwnKeyValue(k.offset, v.offset, op["k_norm_weight"] is not None, op["v_norm"])
         width = v.offset + v.width
     gains = [step.values[op[key]] for key in ("q_norm_weight", "k_norm_weight") if op[key] is not None]
-    kernel = attention_vector(q.shape[1], plan.kv_heads, plan.head_size, width, q.offset, plan.slots, plan.ring, op["window"] or None, op["scale"],
+    kernel = attention_vector(q.shape[1], plan.kv_heads, plan.stored_head, width, q.offset, plan.slots, plan.ring, op["window"] or None, op["scale"],
                               op["eps"], op["q_norm_weight"] is not None, own)
     table = step.context.rope_table(plan.head_size, op["rotation"])
     step.launch(kernel, q.buffer, *step.context.vectors(gains[0] if gains else "", gains), table, "state", *plan.buffer_names, parts.buffer,

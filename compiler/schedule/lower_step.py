@@ -1,5 +1,5 @@
 """One Relax function, after the passes, as a list of launches: a kernel for each operator, views for the rest."""
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from tvm import relax
@@ -9,7 +9,7 @@ from model_defs.rope import Rope
 from ..errors import GemletError
 from ..kernels.needs import KernelLimit
 from ..kernels.rounding import Rounding
-from ..kernels.rope import rope_table
+from ..kernels.rope import padded_frequencies, rope_table
 from ..passes.operators import parse
 from ..passes.rewrite import is_op
 from ..weights import STEPS
@@ -47,7 +47,8 @@ class Context:
 
     formats: storage format by weight name; roundings: of those whose products round; tables: those that are only looked up.
     caches: plans in the order of the function's `caches`. sizes: bytes of each intermediate value (out). constants: RoPE tables,
-    parts and places by buffer name (out). packs: what the buffers that join small vectors hold, by buffer name (out).
+    parts and places by buffer name (out). packs: what the buffers that join small vectors hold, by buffer name (out). head_sizes: of the attention
+    whose parts a buffer holds, without padding (out).
     """
 
     formats: dict[str, str]
@@ -58,6 +59,7 @@ class Context:
     sizes: dict[str, int]
     constants: dict
     packs: dict[str, tuple[str | float, ...]]
+    head_sizes: dict[str, int] = field(default_factory=dict)
 
     def vectors(self, owner: str, parts: list[str | float]) -> list[str]:
         """Name of the buffer that holds these vectors (weights of the model, tables of activation steps) and numbers, one after the
@@ -77,7 +79,7 @@ class Context:
         rope = Rope.from_text(rotation)
         name = f"rope.d{head_size}.{rope.name}"
         if name not in self.constants:
-            self.constants[name] = rope_table(rope.frequencies(head_size), self.context, rope.scale)
+            self.constants[name] = rope_table(padded_frequencies(rope, head_size), self.context, rope.scale)
         return name
 
     def part(self, table: str, rows: int) -> str:

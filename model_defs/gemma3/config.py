@@ -1,7 +1,7 @@
 """Sizes of a Gemma 3 text model, from its configuration."""
 from dataclasses import dataclass
 
-from ..config import expect, kv_heads, layer_types, multiple_of, require
+from ..config import even, expect, layer_types, require
 from ..rope import Rope, rope_by_kind
 
 
@@ -34,11 +34,10 @@ class Config:
         expect(config, "use_bidirectional_attention", False, None)
         kinds, trained = layer_types(config), require(config, "max_position_embeddings")
         return Config(
-            vocab_size=require(config, "vocab_size"), hidden_size=multiple_of("hidden_size", require(config, "hidden_size"), 4),
-            intermediate_size=multiple_of("intermediate_size", require(config, "intermediate_size"), 4),
+            vocab_size=require(config, "vocab_size"), hidden_size=require(config, "hidden_size"),
+            intermediate_size=require(config, "intermediate_size"),
             num_hidden_layers=require(config, "num_hidden_layers"), num_attention_heads=require(config, "num_attention_heads"),
-            num_key_value_heads=kv_heads("", require(config, "num_attention_heads"), require(config, "num_key_value_heads")),
-            head_dim=multiple_of("head_dim", require(config, "head_dim"), 8),
+            num_key_value_heads=require(config, "num_key_value_heads"), head_dim=even("head_dim", require(config, "head_dim")),
             sliding_window=require(config, "sliding_window"), layer_types=kinds, rope=rope_by_kind(require(config, "rope_parameters"), kinds, trained),
             attention_scale=require(config, "query_pre_attn_scalar") ** -0.5, rms_norm_eps=require(config, "rms_norm_eps"),
             final_logit_softcapping=config.get("final_logit_softcapping"), tie_word_embeddings=config.get("tie_word_embeddings", True),

@@ -8,27 +8,29 @@ from tvm.relax.frontend.nn import op
 
 from ..modules import Embedding, GatedMLP, RMSNorm, checkpoint_names, split_heads
 from ..operators import Cache, attend, embed, kv_append, last_row, rope
+from ..sizes import linear, padded, stored_head
 from .config import Config
 
 
 class Attention(nn.Module):
     def __init__(self, config: Config, layer: int):
-        self.heads, self.kv_heads, size = config.num_attention_heads, config.num_key_value_heads, config.head_dim
+        self.heads, self.kv_heads, self.size = config.num_attention_heads, config.num_key_value_heads, config.head_dim
+        size = stored_head(self.size)
         kind = config.layer_types[layer]
         self.window = config.sliding_window if kind == "sliding_attention" else None
         self.rotation, self.scale = config.rope[kind], config.attention_scale
         self.bounds = [self.heads * size, (self.heads + self.kv_heads) * size]
-        self.qkv_proj = nn.Linear(config.hidden_size, (self.heads + 2 * self.kv_heads) * size, bias=False)
-        self.q_norm = RMSNorm(size, config.rms_norm_eps)
-        self.k_norm = RMSNorm(size, config.rms_norm_eps)
-        self.o_proj = nn.Linear(self.heads * size, config.hidden_size, bias=False)
+        self.qkv_proj = linear(config.hidden_size, self.size // 2, parts=2 * (self.heads + 2 * self.kv_heads))
+        self.q_norm = RMSNorm(self.size, config.rms_norm_eps, parts=2)
+        self.k_norm = RMSNorm(self.size, config.rms_norm_eps, parts=2)
+        self.o_proj = linear(self.heads * self.size, config.hidden_size)
 
     def forward(self, x: nn.Tensor, state: nn.Tensor, cache: nn.Tensor) -> nn.Tensor:
         q, k, v = op.split(self.qkv_proj(x), self.bounds, axis=-1)
         q = rope(self.q_norm(split_heads(q, self.heads)), state, self.rotation)
         k = rope(self.k_norm(split_heads(k, self.kv_heads)), state, self.rotation)
         cache = kv_append(cache, k, split_heads(v, self.kv_heads), state)
-        return self.o_proj(attend(q, cache, state, self.window, self.scale))
+        return self.o_proj(attend(q, cache, state, self.size, self.window, self.scale))
 
 
 class Layer(nn.Module):
@@ -81,7 +83,7 @@ class TextModel(nn.Module):
 
     def handover(self) -> dict[str, int]:
         """What `prefill` leaves for `tail`: names and widths of its results, in order."""
-        return {"hidden": self.config.hidden_size}
+        return {"hidden": padded(self.config.hidden_size)}
 
     def caches(self) -> list[Cache]:
         config = self.config

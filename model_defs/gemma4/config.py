@@ -1,7 +1,7 @@
 """Sizes of a Gemma 4 text model, from its configuration."""
 from dataclasses import dataclass
 
-from ..config import ConfigError, expect, kv_heads, layer_types, multiple_of, require
+from ..config import ConfigError, even, expect, layer_types, require
 from ..rope import Rope, rope_by_kind
 
 
@@ -36,7 +36,7 @@ class ExpertsConfig:
         count, chosen = require(config, "num_experts"), require(config, "top_k_experts")
         if not 0 < chosen <= count:
             raise ConfigError(f"config: `top_k_experts` is {chosen}; expected 1 to `num_experts`, {count}")
-        return ExpertsConfig(count, chosen, multiple_of("moe_intermediate_size", require(config, "moe_intermediate_size"), 4))
+        return ExpertsConfig(count, chosen, require(config, "moe_intermediate_size"))
 
 
 @dataclass(frozen=True)
@@ -67,15 +67,12 @@ class Config:
         expect(config, "use_bidirectional_attention", None, "vision")
         kinds = layer_types(config)
         trained = require(config, "max_position_embeddings")
-        shared = config.get("num_kv_shared_layers") or 0
-        if shared >= len(kinds):
-            raise ConfigError(f"config: `num_kv_shared_layers` is {shared}; expected less than the {len(kinds)} layers")
-        first_shared = len(kinds) - shared
+        first_shared = len(kinds) - (config.get("num_kv_shared_layers") or 0)
         return Config(
             vocab_size=require(config, "vocab_size"),
             vocab_size_per_layer_input=config.get("vocab_size_per_layer_input") or require(config, "vocab_size"),
-            hidden_size=multiple_of("hidden_size", require(config, "hidden_size"), 4),
-            hidden_size_per_layer_input=multiple_of("hidden_size_per_layer_input", config.get("hidden_size_per_layer_input") or 0, 4),
+            hidden_size=require(config, "hidden_size"),
+            hidden_size_per_layer_input=config.get("hidden_size_per_layer_input") or 0,
             num_attention_heads=require(config, "num_attention_heads"), sliding_window=require(config, "sliding_window"),
             layers=tuple(layer_config(config, kinds, i, first_shared) for i in range(len(kinds))),
             first_shared_layer=first_shared, experts=ExpertsConfig.from_dict(config),
@@ -94,8 +91,8 @@ def layer_config(config: dict, kinds: tuple[str, ...], layer: int, first_shared:
     if not sources:
         raise ConfigError(f"config: layer {layer} shares the KV of the last {kind} layer before layer {first_shared}, and there is none")
     return LayerConfig(
-        kind=kind, head_dim=multiple_of(f"head_dim of layer {layer}", own.get("head_dim") or require(config, "head_dim"), 8),
-        kv_heads=kv_heads(f" of layer {layer}", require(config, "num_attention_heads"), own.get("num_key_value_heads", config["num_key_value_heads"])),
+        kind=kind, head_dim=even(f"head_dim of layer {layer}", own.get("head_dim") or require(config, "head_dim")),
+        kv_heads=own.get("num_key_value_heads") or require(config, "num_key_value_heads"),
         kv_source=sources[-1] if shared else layer, k_is_v=k_is_v and is_global,
-        intermediate_size=multiple_of("intermediate_size", require(config, "intermediate_size"), 4)
+        intermediate_size=require(config, "intermediate_size")
         * (2 if config.get("use_double_wide_mlp") and shared else 1))

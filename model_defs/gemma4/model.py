@@ -9,7 +9,8 @@ from tvm.relax.frontend import nn
 from tvm.relax.frontend.nn import op
 
 from ..modules import Embedding, GatedMLP, RMSNorm, checkpoint_names, split_heads
-from ..operators import Cache, attend, embed, experts_gated, experts_sum, kv_append, last_row, rope, route, unit_rms_norm
+from ..operators import Cache, attend, embed, embed_parts, experts_gated, experts_sum, kv_append, last_row, rope, route, unit_rms_norm
+from ..sizes import hold, linear, padded, stored_head
 from .config import Config, ExpertsConfig
 
 
@@ -18,24 +19,28 @@ class Attention(nn.Module):
 
     def __init__(self, config: Config, layer: int):
         own = config.layers[layer]
-        self.heads, self.kv_heads, size = config.num_attention_heads, own.kv_heads, own.head_dim
+        self.heads, self.kv_heads, self.size = config.num_attention_heads, own.kv_heads, own.head_dim
         self.window = config.sliding_window if own.kind == "sliding_attention" else None
         self.rotation, self.eps = config.rope[own.kind], config.rms_norm_eps
         # In 26B and 31B an image's tokens see each other, in sliding layers only.
         self.blocks = config.images_see_both_ways and self.window is not None
         self.shared, self.k_is_v = own.kv_source != layer, own.k_is_v
-        q, kv = self.heads * size, self.kv_heads * size
+        q, kv = self.heads * stored_head(self.size), self.kv_heads * stored_head(self.size)
         self.bounds = [q] if self.k_is_v else [q, q + kv]
-        self.q_norm = RMSNorm(size, self.eps)
+        self.q_norm = RMSNorm(self.size, self.eps, parts=2)
         if self.shared:
-            self.q_proj = nn.Linear(config.hidden_size, q, bias=False)
+            self.q_proj = self.projection(config, self.heads)
         else:
-            self.k_norm = RMSNorm(size, self.eps)
+            self.k_norm = RMSNorm(self.size, self.eps, parts=2)
             if self.k_is_v:
-                self.qk_proj = nn.Linear(config.hidden_size, q + kv, bias=False)
+                self.qk_proj = self.projection(config, self.heads + self.kv_heads)
             else:
-                self.qkv_proj = nn.Linear(config.hidden_size, q + 2 * kv, bias=False)
-        self.o_proj = nn.Linear(q, config.hidden_size, bias=False)
+                self.qkv_proj = self.projection(config, self.heads + 2 * self.kv_heads)
+        self.o_proj = linear(self.heads * self.size, config.hidden_size)
+
+    def projection(self, config: Config, heads: int) -> nn.Linear:
+        """To so many heads, each half of which is padded."""
+        return linear(config.hidden_size, self.size // 2, parts=2 * heads)
 
     def project(self, x: nn.Tensor):
         """Q, K and V before their norms, [M, heads * size] each."""
@@ -51,20 +56,22 @@ class Attention(nn.Module):
         else:
             q, k, v = self.project(x)
             k = rope(self.k_norm(split_heads(k, self.kv_heads)), state, self.rotation)
-            v = unit_rms_norm(split_heads(v, self.kv_heads), self.eps)
+            v = unit_rms_norm(split_heads(v, self.kv_heads), self.eps, self.size)
             cache = kv_append(cache, k, v, state)
         q = rope(self.q_norm(split_heads(q, self.heads)), state, self.rotation)
-        return self.o_proj(attend(q, cache, state, self.window, 1.0, self.blocks)), cache
+        return self.o_proj(attend(q, cache, state, self.size, self.window, 1.0, self.blocks)), cache
 
 
 class Router(nn.Module):
     """Which experts a token goes to: a projection of x / rms(x) * scale / sqrt(hidden size)."""
 
     def __init__(self, hidden_size: int, experts: ExpertsConfig, eps: float):
-        self.scale = nn.Parameter((hidden_size,), "float32")
-        self.proj = nn.Linear(hidden_size, experts.count, bias=False)
+        norm = RMSNorm(hidden_size, eps)
+        self.scale, self.eps = norm.weight, norm.eps
+        self.proj = nn.Linear(padded(hidden_size), experts.count, bias=False)
+        hold(self.proj.weight, columns=hidden_size)
         self.per_expert_scale = nn.Parameter((experts.count,), "float32")
-        self.factor, self.chosen, self.eps = hidden_size**-0.5, experts.chosen, eps
+        self.factor, self.chosen = hidden_size**-0.5, experts.chosen
 
     def forward(self, x: nn.Tensor) -> nn.Tensor:
         scores = self.proj(op.rms_norm(x, self.scale, axes=-1, epsilon=self.eps) * self.factor)
@@ -75,8 +82,9 @@ class Experts(nn.Module):
     """The experts' gated MLPs (modules.GatedMLP), each kind of matrix in one tensor."""
 
     def __init__(self, hidden_size: int, experts: ExpertsConfig):
-        self.gate_up_proj = nn.Parameter((experts.count, 2 * experts.intermediate_size, hidden_size), "float32")
-        self.down_proj = nn.Parameter((experts.count, hidden_size, experts.intermediate_size), "float32")
+        size, inner = padded(hidden_size), padded(experts.intermediate_size)
+        self.gate_up_proj = hold(nn.Parameter((experts.count, 2 * inner, size), "float32"), (experts.intermediate_size, inner), hidden_size)
+        self.down_proj = hold(nn.Parameter((experts.count, size, inner), "float32"), (hidden_size, size), experts.intermediate_size)
 
     def forward(self, x: nn.Tensor, routing: nn.Tensor) -> nn.Tensor:
         return experts_sum(experts_gated(x, self.gate_up_proj, routing), self.down_proj, routing)
@@ -101,8 +109,8 @@ class Layer(nn.Module):
             self.post_feedforward_layernorm_2 = RMSNorm(size, eps)
         self.has_per_layer_input = bool(per_layer)
         if self.has_per_layer_input:
-            self.per_layer_input_gate = nn.Linear(size, per_layer, bias=False)
-            self.per_layer_projection = nn.Linear(per_layer, size, bias=False)
+            self.per_layer_input_gate = linear(size, per_layer)
+            self.per_layer_projection = linear(per_layer, size)
             self.post_per_layer_input_norm = RMSNorm(size, eps)
 
     def feed_forward(self, x: nn.Tensor) -> nn.Tensor:
@@ -133,25 +141,27 @@ class TextModel(nn.Module):
         self.layers = nn.ModuleList([Layer(config, i) for i in range(len(config.layers))])
         self.norm = RMSNorm(size, config.rms_norm_eps)
         if per_layer:
-            packed = len(config.layers) * per_layer
-            self.embed_tokens_per_layer = Embedding(config.vocab_size_per_layer_input, packed)
-            self.per_layer_model_projection = nn.Linear(size, packed, bias=False)
+            layers = len(config.layers)
+            # Only looked up: its rows are the checkpoint's, and the lookup pads each layer's part.
+            self.embed_tokens_per_layer = nn.Module()
+            self.embed_tokens_per_layer.weight = nn.Parameter((config.vocab_size_per_layer_input, layers * per_layer), "float32")
+            self.per_layer_model_projection = linear(size, per_layer, parts=layers)
             self.per_layer_projection_norm = RMSNorm(per_layer, config.rms_norm_eps)
         if not config.tie_word_embeddings:
             self.lm_head = Embedding(config.vocab_size, size)
 
     def embed(self, tokens: nn.Tensor) -> tuple[nn.Tensor, nn.Tensor | None]:
-        """[M] ids -> [M, hidden size], and per-layer inputs [M, layers * per-layer size] (None without PLE)."""
+        """[M] ids -> [M, hidden size], and per-layer inputs [M, layers * padded per-layer size] (None without PLE)."""
         config, per_layer = self.config, self.config.hidden_size_per_layer_input
         x = embed(tokens, self.embed_tokens.weight, config.hidden_size**0.5)
         if not per_layer:
             return x, None
-        m, layers = tokens.shape[0], len(config.layers)
-        own = embed(tokens, self.embed_tokens_per_layer.weight, per_layer**0.5)
+        m, layers, stored = tokens.shape[0], len(config.layers), padded(per_layer)
+        own = embed_parts(tokens, self.embed_tokens_per_layer.weight, per_layer**0.5, layers)
         context = self.per_layer_model_projection(x) * config.hidden_size**-0.5
-        context = self.per_layer_projection_norm(op.reshape(context, (m, layers, per_layer)))
-        mixed = (op.reshape(own, (m, layers, per_layer)) + context) * 2.0**-0.5
-        return x, op.reshape(mixed, (m, layers * per_layer))
+        context = self.per_layer_projection_norm(op.reshape(context, (m, layers, stored)))
+        mixed = (own + context) * 2.0**-0.5
+        return x, op.reshape(mixed, (m, layers * stored))
 
     def run_layers(self, first: int, last: int, x: nn.Tensor, per_layer: nn.Tensor | None, state: nn.Tensor, caches: dict):
         """Layers first ... last - 1; `caches` by layer, brought up to date."""
@@ -188,8 +198,8 @@ class TextModel(nn.Module):
 
     def handover(self) -> dict[str, int]:
         """What `prefill` leaves for `tail`: names and widths of its results, in order."""
-        packed = len(self.config.layers) * self.config.hidden_size_per_layer_input
-        return {"hidden": self.config.hidden_size, **({"per_layer": packed} if packed else {})}
+        packed = len(self.config.layers) * padded(self.config.hidden_size_per_layer_input)
+        return {"hidden": padded(self.config.hidden_size), **({"per_layer": packed} if packed else {})}
 
     def caches(self) -> list[Cache]:
         return [Cache(i, layer.kv_heads, layer.head_dim, self.config.sliding_window if layer.kind == "sliding_attention" else None)

@@ -36,12 +36,12 @@ def rope(type, x, state):
 def test_norms_and_rope_of_k_and_v_move_into_kv_append(k_norm, v_norm):
     def before(emit, k, v, weight, cache, state):
         k = emit(rms_norm(k, weight)) if k_norm else k
-        v = emit(make("unit_rms_norm", KV, x=v, eps=EPS)) if v_norm else v
+        v = emit(make("unit_rms_norm", KV, x=v, eps=EPS, factor=0.75)) if v_norm else v
         return emit(make("kv_append", HEADS["cache"], cache=cache, k=emit(rope(KV, k, state)), v=v, state=state))
 
     def after(emit, k, v, weight, cache, state):
         return emit(make("norm_rope_kv_append", HEADS["cache"], cache=cache, k=k, v=v, state=state, k_norm_weight=weight if k_norm else None,
-                         eps=EPS if k_norm or v_norm else 0.0, v_norm=int(v_norm), **ROTATION))
+                         eps=EPS if k_norm or v_norm else 0.0, v_norm=0.75 if v_norm else 0.0, **ROTATION))
 
     check(fuse_attention_inputs, before, after, k=KV, v=KV, **HEADS)
 
@@ -69,7 +69,7 @@ def test_attention_without_rope_stays():
 def test_norms_of_k_and_v_with_different_eps_stay():
     def body(emit, k, v, weight, cache, state):
         k = emit(rope(KV, emit(rms_norm(k, weight, 1e-5)), state))
-        return emit(make("kv_append", HEADS["cache"], cache=cache, k=k, v=emit(make("unit_rms_norm", KV, x=v, eps=EPS)), state=state))
+        return emit(make("kv_append", HEADS["cache"], cache=cache, k=k, v=emit(make("unit_rms_norm", KV, x=v, eps=EPS, factor=0.75)), state=state))
 
     check_unchanged(fuse_attention_inputs, body, k=KV, v=KV, **HEADS)
 

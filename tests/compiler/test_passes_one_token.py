@@ -77,7 +77,7 @@ ONE_KV, ONE_Q = tensor(1, 2, 16), tensor(1, 4, 16)
 @pytest.mark.parametrize("own", [False, True])
 def test_attention_of_one_token_comes_in_parts_and_writes_its_own_key_and_value(own):
     def append(cache, k, v, state, weight):
-        return make("norm_rope_kv_append", HEADS["cache"], cache=cache, k=k, v=v, state=state, k_norm_weight=weight, eps=EPS, v_norm=1, **ROTATION)
+        return make("norm_rope_kv_append", HEADS["cache"], cache=cache, k=k, v=v, state=state, k_norm_weight=weight, eps=EPS, v_norm=1.0, **ROTATION)
 
     def before(emit, q, k, v, w, weight, cache, state):
         held = emit(append(cache, k, v, state, weight)) if own else cache
@@ -87,7 +87,7 @@ def test_attention_of_one_token_comes_in_parts_and_writes_its_own_key_and_value(
 
     def after(emit, q, k, v, w, weight, cache, state):
         results = emit(make("attend_parts", [tensor(1, 64), HEADS["cache"]], q=q, cache=cache, state=state, q_norm_weight=weight,
-                            **(dict(k=k, v=v, k_norm_weight=weight) if own else {}), window=24, scale=0.25, eps=EPS, v_norm=int(own), **ROTATION))
+                            **(dict(k=k, v=v, k_norm_weight=weight) if own else {}), window=24, scale=0.25, eps=EPS, v_norm=float(own), **ROTATION))
         return emit(vector_linear(OUT, emit(relax.TupleGetItem(results, 0)), w, heads=4))
 
     check(lambda module: fuse_vector_input(fuse_attention_parts(module)), before, after, q=ONE_Q, k=ONE_KV, v=ONE_KV, w=W, **HEADS)
