@@ -1,9 +1,8 @@
 /** Checks model.json before anything is downloaded or created from it. */
 
 import { GemletError } from "../errors";
-import { checkKnownAnswer, checkLayers } from "./check_known_answer";
+import { checkKnownAnswer } from "./check_known_answer";
 import { MANIFEST_SHAPE } from "./manifest_shape";
-import { checkFiles } from "./check_files";
 import { checkWasm } from "./check_wasm";
 import { adjustmentBytes, type KernelSpec, type Manifest, MAX_STOP_TOKENS, SCHEMA, STATE_FIELDS, vocabularySize } from "./manifest";
 
@@ -32,7 +31,6 @@ const KEYS: Record<Exclude<keyof Manifest, "schema">, Kind> = {
   tables: "array",
   kernels: "array",
   steps: "object",
-  layers: "array",
   known_answer: "object or null",
   shards: "array",
   weights: "array",
@@ -76,11 +74,9 @@ export function checkManifest(value: unknown, url: string): Manifest {
     checkIndices(manifest, fail);
     for (const kernel of manifest.kernels) checkVariants(kernel, fail);
     checkState(manifest, fail);
-    checkLayers(manifest.layers, "layers", (end) => Array.isArray(manifest.steps[end.step]) && end.launches <= manifest.steps[end.step]!.length && manifest.buffers[end.buffer] !== undefined, fail);
   }
   if (manifest.known_answer !== null) checkKnownAnswer(manifest.known_answer, manifest, fail);
   if (manifest.wasm !== null) checkWasm(manifest, manifest.wasm, fail);
-  checkFiles(manifest, fail);
   return manifest;
 }
 

@@ -40,7 +40,6 @@ export class EngineServer {
           (token, delta, logprob) => onEvent({ token, delta, logprob }),
           signal,
         ),
-      selfTest: async (options) => (await this.core()).selfTest(options),
       unload: async () => {
         await this.leave(page);
         return null;

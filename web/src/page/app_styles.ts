@@ -108,6 +108,9 @@ export const appStyles = css`
     border-color: var(--danger);
     background: var(--danger-soft);
   }
+  .error p::first-letter {
+    text-transform: uppercase;
+  }
   .error p {
     overflow-wrap: anywhere;
   }

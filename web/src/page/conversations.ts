@@ -3,8 +3,6 @@
 import type { ReactiveController, ReactiveControllerHost } from "lit";
 import type { ChatMessage } from "../engine/openai";
 import type { Conversation } from "./conversation";
-import { endOf, rememberEnd } from "./answer_ends";
-import { newConversations } from "./new_conversations";
 import { type ConversationStore, MemoryStore, openStore } from "./conversation_store";
 import { recall, remember } from "./site_storage";
 
@@ -53,7 +51,6 @@ export class Conversations implements ReactiveController {
   choose(id?: string): void {
     const chosen = this.list.find((each) => each.id === id);
     const { system } = this;
-    rememberEnd(chosen?.messages.at(-1), chosen?.finish_reason);
     this.show(chosen, chosen?.messages ?? (system === "" ? [] : [{ role: "system", content: system }]));
   }
 
@@ -71,9 +68,7 @@ export class Conversations implements ReactiveController {
       if (before) void this.write((store) => store.delete([before.id]));
       return;
     }
-    const { id, title } = before ?? { id: crypto.randomUUID(), title: titleOf(messages) };
-    const finish_reason = endOf(messages.at(-1));
-    const chosen = { id, title, messages, changed: Date.now(), ...(finish_reason && { finish_reason }) };
+    const chosen = { ...(before ?? { id: crypto.randomUUID(), title: titleOf(messages) }), messages, changed: Date.now() };
     this.show(chosen, messages);
     void this.write((store) => store.put([chosen]));
   }
@@ -98,12 +93,16 @@ export class Conversations implements ReactiveController {
     return this.write((store) => store.put(deleted));
   }
 
-  /** Adds those that are not here yet, or rejects and adds none; resolves with their number. One whose id belongs to another here gets another id. */
-  async add(conversations: Conversation[]): Promise<number> {
-    const added = newConversations(conversations, this.chosen ? [this.chosen, ...this.list] : this.list);
+  /** Adds all of them, or rejects and adds none. One whose id is here already gets another. */
+  async add(conversations: Conversation[]): Promise<void> {
+    const ids = new Set(this.list.map(({ id }) => id));
+    const added = conversations.map((each) => {
+      const id = ids.has(each.id) ? crypto.randomUUID() : each.id;
+      ids.add(id);
+      return { ...each, id };
+    });
     await (await this.opened).put(added);
     await this.refresh();
-    return added.length;
   }
 
   private find(id: string): Conversation {
@@ -165,11 +164,10 @@ export class Conversations implements ReactiveController {
   }
 }
 
-/** The beginning of the first message, cut between what a reader takes for letters. */
+/** The beginning of the first message. */
 function titleOf(messages: ChatMessage[]): string {
   const content = messages.find(({ role }) => role === "user")?.content ?? "";
   const text = typeof content === "string" ? content : content.map((part) => part.text).join(" ");
-  const beginning = text.slice(0, 50 * LONGEST_TITLE).replace(/\s+/g, " ").trim();
-  const letters = [...new Intl.Segmenter().segment(beginning)].map(({ segment }) => segment);
+  const letters = [...text.replace(/\s+/g, " ").trim()];
   return letters.length > LONGEST_TITLE ? `${letters.slice(0, LONGEST_TITLE - 1).join("").trimEnd()}…` : letters.join("") || "Untitled";
 }
