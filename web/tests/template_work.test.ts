@@ -110,7 +110,8 @@ describe("a prompt that does not fit by far", () => {
   test("is refused with numbers: many messages, a long one, one character a million times", async () => {
     const { chats, completions } = await start();
     await expect(chats.create({ messages: talk(100_000) })).rejects.toMatchObject(overflow(/100000 messages, but the context holds 4096 tokens/));
-    await expect(chats.create({ messages: talk(4000) })).rejects.toMatchObject(overflow(/the prompt has more than \d+ tokens, but the context holds 4096/));
+    await expect(chats.create({ messages: talk(CONTEXT / 4 + 1) })).rejects.toMatchObject(overflow(/1025 messages/));
+    await expect(chats.create({ messages: talk(1001) })).rejects.toMatchObject(overflow(/the prompt has more than \d+ tokens, but the context holds 4096/));
     await expect(chats.create({ messages: talk(1, "a".repeat(900_000)) })).rejects.toMatchObject(overflow(/more than \d+ tokens/));
     await expect(chats.create({ messages: talk(1, "the tea ".repeat(6_000_000)) })).rejects.toMatchObject(overflow(/\d+ characters, and at most 1000000 are looked at/));
     await expect(completions.create({ prompt: "a".repeat(50_000_000) })).rejects.toMatchObject(overflow(/more than \d+ tokens/));

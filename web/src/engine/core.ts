@@ -207,7 +207,7 @@ export class Core {
       const { conversation, format, ...rest } = readChat(request.params, chat, tokenizer);
       const { context } = manifest;
       const bounds = { messages: context / TOKENS_OF_A_TURN, characters: context * tokenizer.longest };
-      if (!shifts && conversation.messages.length > context) throw tooManyMessages(conversation.messages.length, manifest);
+      if (!shifts && conversation.messages.length > bounds.messages) throw tooManyMessages(conversation.messages.length, manifest);
       const ids = fitMessages(conversation, (each) => chat.encode(each, context), shifts ? fits : () => true, shifts ? bounds : undefined);
       if (!fits(ids.length)) {
         throw shifts ? overflow(ids.length, manifest, "", NOTHING_TO_FORGET) : overflow(ids.length, manifest, LET_FORGET);
@@ -243,7 +243,7 @@ function isLarge({ kind, params }: GenerateRequest): boolean {
 /** At least: marks for its beginning and end, a role, a new line. */
 const TOKENS_OF_A_TURN = 4;
 
-/** A template writes at least a token for each. */
+/** A template may take time that grows with the square of their number. */
 function tooManyMessages(count: number, { context }: Manifest): GemletError {
   return new GemletError("context-overflow", `there are ${count} messages, but the context holds ${context} tokens for prompt and answer together; send fewer${LET_FORGET}`);
 }
