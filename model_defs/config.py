@@ -32,3 +32,10 @@ def even(config_name: str, value: int) -> int:
     if value % 2:
         raise ConfigError(f"config: {config_name} is {value}; RoPE turns pairs of a head's values, so that it must be even")
     return value
+
+
+def grouped(heads: int, kv_heads: int) -> int:
+    """kv_heads; ConfigError unless each of them serves equally many of the attention heads."""
+    if heads % kv_heads:
+        raise ConfigError(f"config: `num_attention_heads` is {heads}; expected a multiple of `num_key_value_heads`, which is {kv_heads}")
+    return kv_heads

@@ -24,7 +24,7 @@ def per_layer_config(fields: Fields) -> dict[str, dict[str, Any]]:
     places = Fields(stated, f"{fields.where}per_layer_config.")
     found = {}
     for layer in sorted(stated, key=lambda key: (len(str(key)), str(key))):
-        if not (str(layer).isdecimal() and str(layer).isascii() and int(layer) < config["num_hidden_layers"]):
+        if not (str(layer).isdecimal() and str(layer).isascii() and len(str(layer)) < 9 and int(layer) < config["num_hidden_layers"]):
             raise places.error(layer, f"layers from 0 to {config['num_hidden_layers'] - 1} as keys", f" The key is {layer!r}.")
         own = _own_values(places.object(layer), config)
         if own:

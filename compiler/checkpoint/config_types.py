@@ -7,8 +7,9 @@ from compiler.checkpoint.fields import Fields
 from compiler.checkpoint.json_file import shown
 from compiler.errors import GemletError
 
-LAYERS = 1000
+LAYERS = 128  # twice those of any; lowering takes seconds for a hundred
 WIDTH = 1 << 20
+HEAD_SIZE = 4096  # RoPE tables have a column for each
 TOKENS = 1 << 24
 POSITIONS = 1 << 31
 LARGEST = 1e30
@@ -20,7 +21,7 @@ WHOLE = {  # field -> least and most
     "num_hidden_layers": (1, LAYERS),
     "num_attention_heads": (1, WIDTH),
     "num_key_value_heads": (1, WIDTH),
-    "head_dim": (1, WIDTH),
+    "head_dim": (1, HEAD_SIZE),
     "max_position_embeddings": (1, POSITIONS),
     "sliding_window": (1, POSITIONS),
     "vocab_size_per_layer_input": (1, TOKENS),

@@ -1,7 +1,7 @@
 """Sizes of a Gemma 4 text model, from its configuration."""
 from dataclasses import dataclass
 
-from ..config import ConfigError, even, expect, layer_types, require
+from ..config import ConfigError, even, expect, grouped, layer_types, require
 from ..rope import Rope, rope_by_kind
 
 
@@ -77,7 +77,7 @@ class Config:
             layers=tuple(layer_config(config, kinds, i, first_shared) for i in range(len(kinds))),
             first_shared_layer=first_shared, experts=ExpertsConfig.from_dict(config),
             images_see_both_ways=config.get("use_bidirectional_attention") == "vision",
-            rope=rope_by_kind(require(config, "rope_parameters"), kinds, trained), rms_norm_eps=require(config, "rms_norm_eps"),
+            rope=rope_by_kind(require(config, "rope_parameters"), kinds, trained), rms_norm_eps=float(require(config, "rms_norm_eps")),
             final_logit_softcapping=config.get("final_logit_softcapping"), tie_word_embeddings=config.get("tie_word_embeddings", True),
             max_position_embeddings=trained)
 
@@ -92,7 +92,7 @@ def layer_config(config: dict, kinds: tuple[str, ...], layer: int, first_shared:
         raise ConfigError(f"config: layer {layer} shares the KV of the last {kind} layer before layer {first_shared}, and there is none")
     return LayerConfig(
         kind=kind, head_dim=even(f"head_dim of layer {layer}", own.get("head_dim") or require(config, "head_dim")),
-        kv_heads=own.get("num_key_value_heads") or require(config, "num_key_value_heads"),
+        kv_heads=grouped(require(config, "num_attention_heads"), own.get("num_key_value_heads") or require(config, "num_key_value_heads")),
         kv_source=sources[-1] if shared else layer, k_is_v=k_is_v and is_global,
         intermediate_size=require(config, "intermediate_size")
         * (2 if config.get("use_double_wide_mlp") and shared else 1))
