@@ -37,3 +37,9 @@ def test_it_is_refused_in_gguf_metadata(tmp_path, layers):
     path.write_bytes(parts.written())
     with pytest.raises(GemletError, match=rf"x\.gguf: metadata gemma4\.block_count: expected 1 to 128, found {layers}"):
         open_checkpoint(path)
+
+
+def test_a_whole_number_stands_for_a_float(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(seeds.config() | {"rms_norm_eps": 1, "query_pre_attn_scalar": 8, "final_logit_softcapping": 30}))
+    assert lower_model(open_checkpoint(path), "auto", None).program.steps
