@@ -12,7 +12,9 @@ from pathlib import Path
 from aiohttp import web
 
 from compiler.errors import GemletError
-from compiler.serve_site import Site
+from compiler.serve_site import TYPES, Site
+
+__all__ = ["LOOPBACK", "TYPES", "serve", "serving", "start_server"]
 
 LOOPBACK = "127.0.0.1"
 FIRST_PORT = 8000

@@ -41,12 +41,6 @@ def check_needs(kernel: str, needs: dict[str, int]) -> None:
         raise GemletError(f"kernel {kernel}: {'; '.join(over)}")
 
 
-def check_grid(kernel: str, grid: tuple[int, int]) -> None:
-    """GemletError for a launch that no device makes."""
-    if not all(0 < extent <= MAX_GRID for extent in grid):
-        raise GemletError(f"kernel {kernel}: grid {grid}, but WebGPU launches 1 to {MAX_GRID} workgroups a dimension")
-
-
 def largest(needs: Iterable[dict[str, int]]) -> dict[str, int]:
     """Of each limit the largest need."""
     found: dict[str, int] = {}

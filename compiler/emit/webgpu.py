@@ -15,7 +15,7 @@ from tvm import s_tir, tirx
 from ..errors import GemletError
 from ..kernels.kernel import FEATURES, MAX_SHARED_BYTES, MAX_THREADS, Kernel, Parameter
 from .kernel_cache import kept
-from .limits import check_grid, check_needs, shader_needs
+from .limits import MAX_GRID, check_needs, shader_needs
 
 # TVM is told of more workgroup memory than there is, since limits.py refuses what is too much by the kernel's name.
 TARGET = {"kind": "webgpu", "max_num_threads": MAX_THREADS, "max_shared_memory_per_block": 64 * MAX_SHARED_BYTES}
@@ -75,7 +75,8 @@ def emit_kernel(kernel: Kernel) -> Shader:
     Raises GemletError where the text binds other buffers, or writes others, than the kernel declares, or where the
     grid or the text is beyond WebGPU's default limits.
     """
-    check_grid(kernel.name, kernel.grid)
+    if not all(0 < extent <= MAX_GRID for extent in kernel.grid):
+        raise GemletError(f"kernel {kernel.name}: grid {kernel.grid}, but WebGPU launches 1 to {MAX_GRID} workgroups a dimension")
     bindings = tuple(Parameter(parameter.name, parameter.written) for parameter in kernel.parameters)
     return compiled(Kernel(kernel.shader, kernel.function, (1, 1), bindings, requires=kernel.requires))
 

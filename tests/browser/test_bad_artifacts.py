@@ -9,6 +9,7 @@ import pytest
 from compiler.setup.chromium import find_chromium
 from tests.fixtures.gemma4_checkpoints import greedy_choices, reference
 from tests.fixtures.sites import EnginePage, add_trimmed, manifest_of
+from tests.fixtures.static_host import static_host
 
 MODEL = "plain-f32"
 
@@ -114,10 +115,12 @@ def failure_of_loading(page: EnginePage, folder: str) -> dict:
     (["--disable-gpu"], "127.0.0.1", "this browser has WebGPU but offers no GPU for it. Update the graphics driver"),
     (["--host-resolver-rules=MAP plain.test 127.0.0.1"], "plain.test", "WebGPU needs a secure page (https, or localhost), and this page is not"),
 ], ids=["no adapter", "no secure page"])
-def test_a_browser_that_cannot_run_it_says_what_to_do(browser, address, flags, host, words):
+def test_a_browser_that_cannot_run_it_says_what_to_do(browser, site, flags, host, words):
     other = browser.browser_type.launch(executable_path=find_chromium(), args=["--no-sandbox", *flags])
     try:
-        failure = failure_of_loading(EnginePage(other, address.replace("127.0.0.1", host)), f"models/{MODEL}/")
+        # Our own server does not answer to that name.
+        with static_host(site) as address:
+            failure = failure_of_loading(EnginePage(other, address.replace("127.0.0.1", host)), f"models/{MODEL}/")
     finally:
         other.close()
     assert failure["code"] == "no-backend" and words in failure["message"]

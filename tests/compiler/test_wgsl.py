@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from tvm.script import tirx as T
 
-from compiler.emit.limits import MAX_GRID
-from compiler.emit.webgpu import Shader, compile_kernel, emit_kernel, without_grid_uniform
+from compiler.emit.webgpu import MAX_GRID, Shader, compile_kernel, emit_kernel, without_grid_uniform
 from compiler.errors import GemletError
 from compiler.kernels.adjust import adjust_kernel, mask_kernel
 from compiler.kernels.attention_matrix import attention_matrix
