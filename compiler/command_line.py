@@ -94,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
         "--cors",
         type=_origin,
         metavar="ORIGIN",
-        help="the origin whose pages may load engine and models from here, such as https://example.org; * for any (default: none)",
+        help="the origin whose pages may load engine and models from here, such as https://example.org; * for any (default: pages that this computer serves)",
     )
 
     commands.add_parser(

@@ -41,7 +41,7 @@ async def start_server(
     """Starts to serve `folder`; returns the runner (stop it with `await runner.cleanup()`) and the page's address.
 
     Port None takes the first free one from 8000 on; port 0 any free one. cors: the origin whose pages may read the engine
-    and the models, beside this one's; "*": any.
+    and the models, beside those of this computer; "*": any.
     Raises GemletError where `folder` is no folder or no port can be had.
     """
     if not folder.is_dir():

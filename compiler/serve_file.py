@@ -24,20 +24,23 @@ class SiteFile(web.FileResponse):
     are none. What it gets to see is a request that leaves it no such choice.
     """
 
-    def __init__(self, file: Path, headers: dict[str, str]):
-        vary = {"Vary": "Accept-Encoding"} if file.suffix in COMPRESSIBLE else {}
-        super().__init__(file, headers=headers | vary)
+    def __init__(self, request: web.BaseRequest, file: Path, headers: dict[str, str]):
         self.file = file
+        self.range = self._range(request, request.headers.getall("Range", []), request.headers.getall("If-Range", []))
+        # A range is one of the file itself, whatever the browser could unpack.
+        encoding = None if self.range else self._encoding(request.headers.get("Accept-Encoding", ""))
+        encoded = {"Content-Encoding": encoding} if encoding else {}
+        vary = {"Vary": "Accept-Encoding"} if file.suffix in COMPRESSIBLE else {}
+        path = file.with_name(file.name + SUFFIXES[encoding]) if encoding else file
+        super().__init__(path, headers=headers | vary | encoded)
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         headers = CIMultiDict(request.headers)
-        wanted = self._range(request, headers.getall("Range", []), headers.getall("If-Range", []))
         for name in ("Range", "If-Range"):
             headers.popall(name, None)
-        if wanted is not None:
-            headers["Range"] = wanted
-        # A range is one of the file itself, whatever the browser could unpack.
-        headers["Accept-Encoding"] = "identity" if "Range" in headers else self._encoding(headers.get("Accept-Encoding", ""))
+        if self.range is not None:
+            headers["Range"] = self.range
+        headers["Accept-Encoding"] = "identity"
         return await super().prepare(request.clone(headers=headers))
 
     def _range(self, request: web.BaseRequest, ranges: list[str], conditions: list[str]) -> str | None:
@@ -50,14 +53,14 @@ class SiteFile(web.FileResponse):
             return None
         return wanted_range(ranges[0])
 
-    def _encoding(self, accepted: str) -> str:
-        """The best encoding that the request takes and a copy is there for; "identity" for none."""
+    def _encoding(self, accepted: str) -> str | None:
+        """The best encoding that the request takes and a copy is there for."""
         if self.file.suffix not in COMPRESSIBLE:
-            return "identity"
+            return None
         for encoding, suffix in SUFFIXES.items():
             if _accepts(accepted, encoding) and fresh_copy(self.file, suffix):
                 return encoding
-        return "identity"
+        return None
 
 
 def _accepts(header: str, encoding: str) -> bool:

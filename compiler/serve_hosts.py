@@ -10,6 +10,7 @@ import ipaddress
 import re
 
 AUTHORITY = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:(?P<port>[0-9]{1,5}))?")
+ORIGIN = re.compile(rf"https?://{AUTHORITY.pattern}")
 ABSOLUTE = re.compile(r"http://(?P<authority>[^/?#]*)(?P<path>/.*)?", re.IGNORECASE | re.DOTALL)
 HTTP_PORT = 80
 
@@ -34,6 +35,16 @@ def is_own_name(authority: str, given: str, local: tuple) -> bool:
         return True
     address = _address(name)
     return address is not None and (address.is_loopback or address == _address(local[0]))
+
+
+def is_local_origin(origin: str) -> bool:
+    """Whether the pages of this origin are served by the computer itself: no website can have such a one."""
+    parts = ORIGIN.fullmatch(origin)
+    if not parts:
+        return False
+    name = parts["host"].strip("[]")
+    address = _address(name)
+    return name == "localhost" or (address is not None and address.is_loopback)
 
 
 def _address(name: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from aiohttp import web
 
 from compiler.serve_file import SiteFile
-from compiler.serve_hosts import is_own_name, split_target
+from compiler.serve_hosts import is_local_origin, is_own_name, split_target
 
 # By suffix, and not from the operating system's list, which differs and lacks some. All else goes out as bytes.
 TYPES = {
@@ -65,8 +65,8 @@ METHODS = ["GET", "HEAD"]
 
 @dataclass(frozen=True)
 class Site:
-    """root: a resolved folder. host: what the server was told to listen on. cors: the origin whose pages may read engine and models, beside
-    this one's; "*": any."""
+    """root: a resolved folder. host: what the server was told to listen on. cors: the origin whose pages may read engine and
+    models, beside those of this computer; "*": any."""
 
     root: Path
     host: str
@@ -76,17 +76,29 @@ class Site:
         """The file that is asked for; both it and a refusal (an HTTPException) have the headers of every answer."""
         try:
             response = self._response(request)
-            response.headers.update(self._common_headers(response))
+            response.headers.update(self._common_headers(request, response))
             return response
         except web.HTTPException as refusal:
-            refusal.headers.update(self._common_headers(refusal))
+            refusal.headers.update(self._common_headers(request, refusal))
             raise
 
-    def _common_headers(self, response: web.StreamResponse) -> dict[str, str]:
+    def _common_headers(self, request: web.BaseRequest, response: web.StreamResponse) -> dict[str, str]:
         # The page itself is for nobody else.
-        if not self.cors or response.content_type == "text/html":
+        if response.content_type == "text/html":
             return EVERYWHERE
-        return EVERYWHERE | EXPOSED | {"Access-Control-Allow-Origin": self.cors} | (ANYWHERE if self.cors == "*" else {})
+        # Two pages of this computer may share a browser's cache, whose requests say where they come from.
+        from_browser = "Origin" in request.headers or "Sec-Fetch-Site" in request.headers
+        vary = {"Vary": ", ".join(filter(None, [response.headers.get("Vary"), "Origin"]))} if from_browser else {}
+        reader = self._reader(request)
+        allowed = EXPOSED | {"Access-Control-Allow-Origin": reader} if reader else {}
+        return EVERYWHERE | vary | allowed | (ANYWHERE if self.cors == "*" else {})
+
+    def _reader(self, request: web.BaseRequest) -> str | None:
+        """The origin that may read the answer, in a header's words. Pages that this computer serves itself are its user's own."""
+        origin = request.headers.get("Origin", "")
+        if self.cors == "*":
+            return "*"
+        return origin if origin == self.cors or is_local_origin(origin) else None
 
     def _response(self, request: web.BaseRequest) -> web.StreamResponse:
         hosts = request.headers.getall("Host", [])
@@ -95,14 +107,14 @@ class Site:
         authority, path = split_target(request.raw_path, hosts[0])
         if not is_own_name(authority, self.host, request.get_extra_info("sockname")):
             raise web.HTTPBadRequest(text="this is no name of this server; open the address that it printed\n")
-        if request.method == "OPTIONS" and self.cors and "Access-Control-Request-Method" in request.headers:
+        if request.method == "OPTIONS" and self._reader(request) and "Access-Control-Request-Method" in request.headers:
             return web.Response(status=204, headers=PREFLIGHT)
         if request.method not in METHODS:
             raise web.HTTPMethodNotAllowed(request.method, METHODS)
         file = find(self.root, path)
         if file is None:
             raise web.HTTPNotFound(text="not found\n")
-        return SiteFile(file, headers(file.relative_to(self.root).as_posix()))
+        return SiteFile(request, file, headers(file.relative_to(self.root).as_posix()))
 
 
 def find(root: Path, path: str) -> Path | None:

@@ -18,6 +18,13 @@ def expect(config: dict, key: str, *allowed) -> None:
         raise ConfigError(f"config: `{key}` is {config[key]!r}; this model definition covers {', '.join(map(repr, allowed))} only")
 
 
+def kv_heads(name: str, heads: int, kv: int) -> int:
+    """kv, of the layer or model that `name` says; ConfigError where not each of them serves as many heads."""
+    if heads % kv:
+        raise ConfigError(f"config: `num_attention_heads` is {heads}; expected a multiple of `num_key_value_heads`, {kv}{name}")
+    return kv
+
+
 def layer_types(config: dict) -> tuple[str, ...]:
     """The kind of each layer, checked against the number of layers."""
     kinds = tuple(require(config, "layer_types"))
@@ -32,10 +39,3 @@ def even(config_name: str, value: int) -> int:
     if value % 2:
         raise ConfigError(f"config: {config_name} is {value}; RoPE turns pairs of a head's values, so that it must be even")
     return value
-
-
-def grouped(heads: int, kv_heads: int) -> int:
-    """kv_heads; ConfigError unless each of them serves equally many of the attention heads."""
-    if heads % kv_heads:
-        raise ConfigError(f"config: `num_attention_heads` is {heads}; expected a multiple of `num_key_value_heads`, which is {kv_heads}")
-    return kv_heads

@@ -47,7 +47,7 @@ def read_texts(checkpoint: Checkpoint) -> Texts:
             f"{checkpoint.path}: the tokenizer gives a special token the id {beyond[0]}, but the model's vocabulary has "
             f"{rows}. Does this tokenizer belong to this model?"
         )
-    return Texts(tokenizer, tokens, ids_without_text(tokenizer, rows))
+    return Texts(tokenizer, tokens, ids_without_text(tokenizer, rows, tokens.stop))
 
 
 def check_ids(checkpoint: Checkpoint, rows: int) -> None:

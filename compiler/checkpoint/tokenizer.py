@@ -102,10 +102,13 @@ def tokens_in(tokenizer_json: bytes) -> set[int]:
     return {*pieces(document).values(), *(token["id"] for token in document["added_tokens"])}
 
 
-def ids_without_text(tokenizer_json: bytes, vocabulary: int) -> tuple[tuple[int, int], ...]:
-    """(first, end) of the ids below `vocabulary` that the tokenizer has no token for, in order, none beside another."""
+def ids_without_text(tokenizer_json: bytes, vocabulary: int, stop: tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+    """(first, end) of the ids below `vocabulary` that the tokenizer has no token for, in order, none beside another.
+
+    Not those that end an answer: nobody needs their text, and without them no answer would end.
+    """
     ranges: list[tuple[int, int]] = []
-    for token in sorted(set(range(vocabulary)) - tokens_in(tokenizer_json)):
+    for token in sorted(set(range(vocabulary)) - tokens_in(tokenizer_json) - set(stop)):
         if ranges and ranges[-1][1] == token:
             ranges[-1] = (ranges[-1][0], token + 1)
         else:

@@ -3,7 +3,9 @@ from ..checkpoint import Checkpoint
 from ..checkpoint.tokenizer import SpecialTokenIds
 from ..errors import GemletError
 from ..kernels.kernel import Kernel
+from ..known_answer.prompt import LENGTH
 from ..pipeline import Lowered
+from ..schedule.layer_ends import layer_ends
 from ..schedule.program import Buffer, Program
 from ..state import STATE
 from .limits import largest, shared_bytes
@@ -35,14 +37,14 @@ def manifest(name: str, checkpoint: Checkpoint, quant: str, targets: tuple[str, 
         "chat_template": "chat_template.jinja" if checkpoint.chat_template is not None else None,
         "prefill": list(lowered.program.chunks),
         "shards": shards,
-        **webgpu_entries(lowered.program, shaders, pieces),
+        **webgpu_entries(lowered.program, checkpoint.config["num_hidden_layers"], shaders, pieces),
     }
 
 
-def webgpu_entries(program: Program, shaders: dict[str, Shader] | None, pieces: dict[str, list]) -> dict:
+def webgpu_entries(program: Program, layers: int, shaders: dict[str, Shader] | None, pieces: dict[str, list]) -> dict:
     """What only WebGPU reads; empty lists where it is not a target."""
     if shaders is None:
-        return {"limits": {}, "state": {"buffer": -1, "fields": STATE}, "adjust": None, "buffers": [], "tables": [], "kernels": [], "steps": {}, "weights": []}
+        return {"limits": {}, "state": {"buffer": -1, "fields": STATE}, "adjust": None, "buffers": [], "tables": [], "kernels": [], "steps": {}, "layers": [], "weights": []}
     buffers = list(program.buffers.values())
     index = {buffer.name: number for number, buffer in enumerate(buffers)}
     kernels = program.kernels
@@ -56,6 +58,7 @@ def webgpu_entries(program: Program, shaders: dict[str, Shader] | None, pieces: 
         "kernels": [kernel_entry(kernel, program, shaders) for kernel in kernels],
         "steps": {step: [launch_entry(launch, kernel_index, index, shaders[launch.kernel.name]) for launch in launches]
                   for step, launches in program.steps.items()},
+        "layers": [end and {"step": end.step, "launches": end.launches, "buffer": index[end.buffer]} for end in layer_ends(program, layers, LENGTH)],
         "weights": [{"buffer": index[buffer], "pieces": places} for buffer, places in sorted(pieces.items()) if buffer in index],
     }
 

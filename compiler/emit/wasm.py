@@ -7,9 +7,11 @@ from pathlib import Path
 
 from ..cpu_kernels.cpu_kernel import RELAXED
 from ..cpu_programs import VARIANTS, CpuVariant, lower_for_cpu
+from ..known_answer.prompt import LENGTH
 from ..pipeline import Lowered
 from ..quantize.format import round_up
 from ..schedule.kv_plan import SLOT_TILE
+from ..schedule.layer_ends import layer_ends
 from ..schedule.program import Program
 from .wasm_driver import driver
 from .wasm_link import MOST_PAGES, PAGE, compile_c, link
@@ -20,7 +22,7 @@ STACK_BYTES = 128 << 10
 MOST_THREADS = 16
 ALIGNMENT = 64
 LIMIT = PAGE * MOST_PAGES
-EXPORTS = {True: ["alone", "run", "serve", "abandon", "quit"], False: ["alone", "run"]}
+EXPORTS = {True: ["alone", "part", "run", "serve", "abandon", "quit"], False: ["alone", "part", "run"]}
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class WasmTarget:
     programs: list[Program]
     offsets: list[dict[str, int]]
     memory_bytes: int
+    layers: int
 
     @property
     def weights(self) -> list[str]:
@@ -42,7 +45,7 @@ def plan_wasm(lowered: Lowered) -> WasmTarget:
     """Places every buffer; nothing is compiled. The caller compares `memory_bytes` with LIMIT."""
     programs = [lower_for_cpu(lowered, variant) for variant in VARIANTS]
     placed = [place(program) for program in programs]
-    return WasmTarget(programs, [offsets for offsets, _ in placed], max(end for _, end in placed))
+    return WasmTarget(programs, [offsets for offsets, _ in placed], max(end for _, end in placed), len(lowered.model.kv_sources()))
 
 
 def place(program: Program) -> tuple[dict[str, int], int]:
@@ -61,7 +64,8 @@ def emit_modules(target: WasmTarget, folder: Path, dump: Path | None) -> list[di
     # Side by side: LLVM, and the compiler and the linker of the driver, leave Python's lock alone.
     with ThreadPoolExecutor() as pool:
         entries = pool.map(lambda parts: emit_variant(*parts, folder, dump), zip(VARIANTS, target.programs, target.offsets))
-        return [entry for of_variant in entries for entry in of_variant]
+        layers = [layers_entry(*parts, target.layers) for parts in zip(target.programs, target.offsets)]
+        return [entry | {"layers": of_layers} for of_variant, of_layers in zip(entries, layers) for entry in of_variant]
 
 
 def emit_variant(variant: CpuVariant, program: Program, offsets: dict[str, int], folder: Path, dump: Path | None) -> list[dict]:
@@ -91,6 +95,11 @@ def emit_variant(variant: CpuVariant, program: Program, offsets: dict[str, int],
 def write_module(folder: Path, file: str, linked: bytes) -> dict:
     (folder / file).write_bytes(linked)
     return {"file": file, "bytes": len(linked), "sha256": hashlib.sha256(linked).hexdigest()}
+
+
+def layers_entry(program: Program, offsets: dict[str, int], layers: int) -> list[dict | None]:
+    """Where a module leaves what each layer gives."""
+    return [end and {"step": end.step, "launches": end.launches, "offset": offsets[end.buffer]} for end in layer_ends(program, layers, LENGTH)]
 
 
 def wasm_entry(target: WasmTarget, modules: list[dict], pieces: dict[str, list]) -> dict:

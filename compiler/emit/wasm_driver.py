@@ -57,12 +57,20 @@ static i32 take(i32 next, i32 part, i32 threads) {
   return threads == 1 ? next : ADD(taken[0], part);
 }
 
+#define ALL 0x7fffffff
+/* Before launch `number` of a step. */
+#define LAUNCH(number) if (first <= number && number < last)
 #define AT(offset) (byte *)(offset)
 """
 EXPORTED = """\
 /* Does a step with this thread alone, before others serve. */
 void alone(i32 step) {
-  execute(step, 1);
+  execute(step, 0, ALL, 1);
+}
+
+/* Does the launches first ... last - 1 of a step with this thread alone, while no other does anything. */
+void part(i32 step, i32 first, i32 last) {
+  execute(step, first, last, 1);
 }
 
 /* Does a step, together with `threads - 1` others that are, or will be, in `serve`. */
@@ -70,7 +78,7 @@ void run(i32 step, i32 threads) {
   STORE(job, step);
   ADD(jobs, 1);
   wake(&jobs);
-  execute(step, threads);
+  execute(step, 0, ALL, threads);
 }
 
 /* Takes part in every step until `quit`. */
@@ -79,7 +87,7 @@ void serve(i32 thread, i32 threads) {
     wait_while(&jobs, seen);
     i32 step = LOAD(job);
     if (step < 0) return;
-    execute(step, threads);
+    execute(step, 0, ALL, threads);
   }
 }
 
@@ -99,7 +107,7 @@ void quit(void) {
 
 
 def driver(steps: dict[str, list[Launch]], offsets: dict[str, int], signatures: dict[str, tuple[str, ...]]) -> str:
-    """C text with the functions `alone`, `run`, `serve`, `abandon` and `quit` (docs/artifact.md, "WebAssembly"): a module without threads exports two.
+    """C text with the functions `alone`, `part`, `run`, `serve`, `abandon` and `quit` (docs/artifact.md, "WebAssembly"): a module without threads exports three.
 
     offsets: bytes from the start of memory, by buffer name. signatures: the names of the pointers that a kernel takes, by its name. A step's
     number is its place in `steps`.
@@ -109,10 +117,10 @@ def driver(steps: dict[str, list[Launch]], offsets: dict[str, int], signatures: 
     for number, (name, launches) in enumerate(steps.items()):
         # Steps of one token have one, whatever the state tells: in `tail` that is the length of the chunk before.
         length = f"((i32 *){offsets['state']})[{STATE['length']}]" if name.startswith("prefill_") else "1"
-        lines = [call(launch, signatures[launch.kernel.name], offsets, length) for launch in launches]
-        parts.append("\n".join([f"\n/* {name} */", f"static {APART} void step_{number}(i32 threads) {{", *lines, "}"]))
-    cases = [f"    case {number}: step_{number}(threads); break;" for number in range(len(steps))]
-    parts.append("\n".join(["\nstatic void execute(i32 step, i32 threads) {", "  switch (step) {", *cases, "  }", "}\n"]))
+        lines = [f"  LAUNCH({i}){call(launch, signatures[launch.kernel.name], offsets, length)}" for i, launch in enumerate(launches)]
+        parts.append("\n".join([f"\n/* {name} */", f"static {APART} void step_{number}(i32 first, i32 last, i32 threads) {{", *lines, "}"]))
+    cases = [f"    case {number}: step_{number}(first, last, threads); break;" for number in range(len(steps))]
+    parts.append("\n".join(["\nstatic void execute(i32 step, i32 first, i32 last, i32 threads) {", "  switch (step) {", *cases, "  }", "}\n"]))
     return "\n".join([*parts, EXPORTED])
 
 
@@ -135,4 +143,4 @@ def call(launch: Launch, signature: tuple[str, ...], offsets: dict[str, int], le
     bound = dict(zip(kernel.parameter_names, launch.buffers))
     pointers = [f"AT({offsets[bound[name]]}u)" if name in bound else "0" for name in signature]
     items = f"{kernel.items} * {length}" if kernel.per_token else str(kernel.items)
-    return f"  launch_{kernel.name}({', '.join(pointers)}, {items}, threads);"
+    return f" launch_{kernel.name}({', '.join(pointers)}, {items}, threads);"

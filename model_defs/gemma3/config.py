@@ -1,7 +1,7 @@
 """Sizes of a Gemma 3 text model, from its configuration."""
 from dataclasses import dataclass
 
-from ..config import even, expect, grouped, layer_types, require
+from ..config import even, expect, kv_heads, layer_types, require
 from ..rope import Rope, rope_by_kind
 
 
@@ -37,7 +37,7 @@ class Config:
             vocab_size=require(config, "vocab_size"), hidden_size=require(config, "hidden_size"),
             intermediate_size=require(config, "intermediate_size"),
             num_hidden_layers=require(config, "num_hidden_layers"), num_attention_heads=require(config, "num_attention_heads"),
-            num_key_value_heads=grouped(require(config, "num_attention_heads"), require(config, "num_key_value_heads")),
+            num_key_value_heads=kv_heads("", require(config, "num_attention_heads"), require(config, "num_key_value_heads")),
             head_dim=even("head_dim", require(config, "head_dim")),
             sliding_window=require(config, "sliding_window"), layer_types=kinds, rope=rope_by_kind(require(config, "rope_parameters"), kinds, trained),
             attention_scale=require(config, "query_pre_attn_scalar") ** -0.5, rms_norm_eps=float(require(config, "rms_norm_eps")),

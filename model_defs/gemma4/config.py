@@ -1,7 +1,7 @@
 """Sizes of a Gemma 4 text model, from its configuration."""
 from dataclasses import dataclass
 
-from ..config import ConfigError, even, expect, grouped, layer_types, require
+from ..config import ConfigError, even, expect, kv_heads, layer_types, require
 from ..rope import Rope, rope_by_kind
 
 
@@ -67,7 +67,10 @@ class Config:
         expect(config, "use_bidirectional_attention", None, "vision")
         kinds = layer_types(config)
         trained = require(config, "max_position_embeddings")
-        first_shared = len(kinds) - (config.get("num_kv_shared_layers") or 0)
+        shared = config.get("num_kv_shared_layers") or 0
+        if shared >= len(kinds):
+            raise ConfigError(f"config: `num_kv_shared_layers` is {shared}; expected less than the {len(kinds)} layers")
+        first_shared = len(kinds) - shared
         return Config(
             vocab_size=require(config, "vocab_size"),
             vocab_size_per_layer_input=config.get("vocab_size_per_layer_input") or require(config, "vocab_size"),
@@ -92,7 +95,7 @@ def layer_config(config: dict, kinds: tuple[str, ...], layer: int, first_shared:
         raise ConfigError(f"config: layer {layer} shares the KV of the last {kind} layer before layer {first_shared}, and there is none")
     return LayerConfig(
         kind=kind, head_dim=even(f"head_dim of layer {layer}", own.get("head_dim") or require(config, "head_dim")),
-        kv_heads=grouped(require(config, "num_attention_heads"), own.get("num_key_value_heads") or require(config, "num_key_value_heads")),
+        kv_heads=kv_heads(f" of layer {layer}", require(config, "num_attention_heads"), own.get("num_key_value_heads") or require(config, "num_key_value_heads")),
         kv_source=sources[-1] if shared else layer, k_is_v=k_is_v and is_global,
         intermediate_size=require(config, "intermediate_size")
         * (2 if config.get("use_double_wide_mlp") and shared else 1))

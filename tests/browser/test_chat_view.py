@@ -8,7 +8,7 @@ from tests.fixtures.chat_page import ask, done, messages, press
 # stream until `release` is called or the answer is stopped.
 SCRIPTED = """async () => {
     await import("./gemlet-chat.js");
-    Object.assign(globalThis, { deltas: [], requests: [], told: [] });
+    Object.assign(globalThis, { deltas: [], requests: [], told: [], statuses: [], finish: "stop" });
     const wait = (signal) => new Promise((resolve) => {
         globalThis.release = resolve;
         signal.addEventListener("abort", resolve);
@@ -20,7 +20,7 @@ SCRIPTED = """async () => {
             if (delta === "wait") await wait(signal);
             else yield chunk(delta);
         }
-        yield chunk({}, "stop");
+        yield chunk({}, finish);
         const gemlet = { decode_tokens_per_second: 10, time_to_first_token_ms: 5, prefill_tokens_per_second: 10 };
         yield { choices: [], usage: { completion_tokens: 3, total_tokens: 43, gemlet } };
     }
@@ -32,6 +32,7 @@ SCRIPTED = """async () => {
     Object.assign(view, { engine: { info: { context: 100 }, chat: { completions: { create } } } });
     view.style.height = "600px";
     view.addEventListener("gemlet-messages", ({ messages }) => told.push(messages));
+    view.addEventListener("gemlet-status", ({ status, error }) => statuses.push([status, error?.message ?? null]));
     document.body.replaceChildren(view);
 }"""
 HOSTILE = """<script>globalThis.harm = 1</script><img src="https://evil.example/a.png" onerror="globalThis.harm = 1"><iframe src="https://evil.example/"></iframe>
@@ -163,6 +164,22 @@ def test_tasks_keep_their_state_and_each_block_has_the_direction_of_its_text(pag
     assert page.get_by_label("Your message").evaluate("(message) => getComputedStyle(message).direction") == "rtl"
 
 
+def test_an_answer_that_was_cut_goes_on_also_inside_its_thought_and_a_whole_one_does_not(page):
+    page.evaluate("finish = 'length'")
+    say(page, {"reasoning_content": "Salt and"})
+    ask(page, "Why?")
+    done(page)
+    assert page.evaluate("statuses.at(-1)[0]").startswith("Done, cut at its longest")
+    page.evaluate("finish = 'stop'")
+    say(page, {"reasoning_content": " rain."}, {"content": "Rivers."})
+    press(page, "Continue answer")
+    done(page)
+    assert messages(page)[-1] == {"role": "assistant", "content": "Rivers.", "reasoning_content": "Salt and rain."}
+    assert page.evaluate("requests.at(-1).continue_final_message")
+    expect(page.get_by_role("button", name="Continue answer")).to_have_count(0)
+    expect(page.get_by_role("button", name="Regenerate answer")).to_be_visible()
+
+
 def test_code_has_its_language_and_buttons_copy_it_or_the_whole_answer(page):
     text = "Look:\n\n- item\n\n  ```js\n  nested();\n  ```\n\n```python\nprint('<b>')\n```"
     say(page, {"content": text})
@@ -187,6 +204,7 @@ def test_another_conversation_stops_the_answer_which_leaves_no_trace_in_it(page)
     open_conversation(page, *other)
     done(page)
     expect(answer(page)).to_have_text("second")
+    assert page.evaluate("statuses.at(-1)") == ["", None]  # what was said of the other does not hold here
     expect(page.get_by_text("Instructions")).to_be_visible()
     page.wait_for_timeout(100)  # what is left of the stream
     assert messages(page) == other and page.evaluate("told.length") == told

@@ -54,11 +54,14 @@ def test_conversations_survive_a_reload_and_go_on_where_they_were(context, wasm_
     page.get_by_role("button", name="New chat").click()
     expect(prompt(page)).to_be_focused()
     expect(page.get_by_label("Answer", exact=True)).to_have_count(0)
+    expect(page.get_by_role("status")).to_have_text("")
     say(page, "the second question")
     expect(titles(page)).to_have_text(["the second question", "the first question"])
 
+    expect(page.get_by_role("button", name="Continue answer")).to_be_visible()  # five tokens are the most that were asked for
     page.reload()
     wait_until_ready(page)
+    expect(page.get_by_role("button", name="Continue answer")).to_be_visible()
     expect(titles(page)).to_have_text(["the second question", "the first question"])
     expect(titles(page).first).to_have_attribute("aria-current", "true")
     expect(page.locator("gemlet-chat-view")).to_contain_text("the second question")
@@ -140,13 +143,23 @@ def test_files_carry_conversations_and_wrong_ones_change_nothing(context, wasm_a
         expect(titles(page)).to_have_count(1)
 
     page.locator("input[type=file]").set_input_files(file)
-    expect(page.get_by_text("One conversation is imported from all.json.")).to_be_visible()
-    expect(titles(page)).to_have_text([conversation["title"]] * 2)
+    expect(page.get_by_text("Nothing is imported from all.json. One was here already.")).to_be_visible()
+    expect(titles(page)).to_have_text([conversation["title"]])
     page.get_by_role("button", name="Delete all").click()
     page.locator("input[type=file]").set_input_files(file)
+    expect(page.get_by_text("One conversation is imported from all.json.")).to_be_visible()
     expect(titles(page)).to_have_text([conversation["title"]])
     titles(page).click()
     expect(page.locator("gemlet-chat-view")).to_contain_text("a <b>question</b> ünd “quotes”")
+    expect(page.get_by_role("button", name="Continue answer")).to_be_visible()
+    longer = [*conversation["messages"], {"role": "user", "content": "more"}, {"role": "assistant", "content": "the end"}]
+    ended = conversation | {"title": "ended", "changed": 1, "finish_reason": "stop", "messages": longer}
+    file.write_text(json.dumps(exported | {"conversations": [conversation, ended]}))
+    page.locator("input[type=file]").set_input_files(file)
+    expect(page.get_by_text("One conversation is imported from all.json. One was here already.")).to_be_visible()
+    titles(page).last.click()
+    expect(page.get_by_role("button", name="Regenerate answer")).to_be_visible()
+    expect(page.get_by_role("button", name="Continue answer")).to_have_count(0)
 
 
 def test_settings_are_kept_until_they_are_reset(context, wasm_address):

@@ -70,3 +70,16 @@ def test_tabs_share_an_engine_until_the_last_has_left(browser, tab):
     unload(second)
     # This tab is still there, so nothing but the engine itself has ended the worker.
     wait_until(second.page, before, lambda: shared_workers(browser))
+
+
+def test_a_worker_that_ends_without_a_word_leaves_no_request_without_an_answer(tab):
+    engine = tab()
+    engine.page.evaluate("""() => {
+        const { Worker } = globalThis;
+        globalThis.Worker = class extends Worker { constructor(...given) { super(...given); globalThis.worker = this; } };
+    }""")
+    engine.load(MODEL, backend="wasm")
+    request = f"engine.completions.create({{ prompt: {PROMPT}, max_tokens: 1000, ignore_eos: true }})"
+    failure = engine.failure(f"(setTimeout(() => worker.terminate(), 200), {request})")
+    assert failure["code"] == "worker-failed" and "the engine's worker has ended" in failure["message"]
+    assert engine.failure(request)["code"] == "worker-failed"

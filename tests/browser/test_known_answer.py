@@ -127,3 +127,43 @@ def test_the_page_shows_the_outcome_and_what_was_wrong(browser, spoilt_site):
     expect(row(page, "Why there")).to_contain_text("does not give the model's known answer")
     expect(row(page, "Known answer")).to_contain_text(re.compile(r"Right, at most \d+ % of the tolerance off"))
     page.close()
+
+
+def spoil_a_layer(folder: Path, layer: int) -> None:
+    """Lets both backends read another place of a layer's weights."""
+    manifest = manifest_of(folder)
+    name = f"layers.{layer}.mlp.down_proj.weight.data"
+    (buffer,) = [index for index, each in enumerate(manifest["buffers"]) if each["name"] == name]
+    for weight in [*manifest["weights"], *manifest["wasm"]["weights"]]:
+        if weight.get("buffer") == buffer or weight.get("name") == name:
+            for piece in weight["pieces"]:
+                piece[1] += 512 if piece[1] < 512 else -512
+    (folder / "model.json").write_text(json.dumps(manifest))
+
+
+SELF_TEST = "async (options) => JSON.parse(JSON.stringify(await engine.selfTest(options)))"
+
+
+@pytest.mark.parametrize(("backend", "activations"), [("webgpu", "float"), ("wasm", "float"), ("wasm", "int16")])
+def test_a_self_test_names_the_first_layer_that_is_wrong(engine, spoilt_site, backend, activations):
+    engine.load(MODEL, backend=backend, activations=activations)
+    report = engine.page.evaluate(SELF_TEST, {"layers": True})
+    assert (report["right"], report["first_wrong_layer"]) == (True, None), report["text"]
+    assert [each["right"] for each in report["layers"]] == [True] * 3 and all(each["worst"] for each in report["layers"])
+    spoil_a_layer(spoilt_site[0], 1)
+    reload(engine)
+    engine.load(MODEL, backend=backend, activations=activations, knownAnswer="off")
+    report = engine.page.evaluate(SELF_TEST, {"layers": True})
+    assert (report["right"], report["check"]["right"], report["first_wrong_layer"]) == (False, False, 1), report["text"]
+    assert report["layers"][0]["right"]
+    assert "layer 1 is the first that is wrong" in report["text"] and re.search(r"manifest: SHA-256 [0-9a-f]{64}", report["text"])
+
+
+@pytest.mark.parametrize("backend", ["webgpu", "wasm"])
+def test_answers_are_the_same_after_a_self_test(engine, backend):
+    engine.load(MODEL, backend=backend)
+    before = engine.tokens(PROMPT, 8)
+    engine.page.evaluate(SELF_TEST, {"layers": True})
+    answer = engine.complete(prompt=[*PROMPT, *before], max_tokens=1, ignore_eos=True, temperature=0)
+    assert answer["usage"]["prompt_tokens_details"]["cached_tokens"] >= len(PROMPT)  # the conversation was put aside and came back
+    assert engine.tokens(PROMPT, 8) == before

@@ -17,7 +17,7 @@ from tests.fuzz import seeds
     ({"head_dim": 1 << 20}, "head_dim: expected a whole number from 1 to 4096"), ({"global_head_dim": 1 << 20}, "global_head_dim: expected"),
     ({"per_layer_config": {"1": {"head_dim": 1 << 20}}}, r"per_layer_config\.1\.head_dim: expected"),
     ({"per_layer_config": {"9" * 5000: {}}}, "per_layer_config"),
-    ({"num_key_value_heads": 3}, "`num_attention_heads` is 2; expected a multiple of `num_key_value_heads`, which is 3"),
+    ({"num_key_value_heads": 3}, "`num_attention_heads` is 2; expected a multiple of `num_key_value_heads`, 3"),
     ({"num_key_value_heads": 1 << 20}, "expected a multiple of `num_key_value_heads`"),
 ])  # fmt: skip
 def test_it_is_refused_in_config_json(tmp_path, changes, message):

@@ -139,8 +139,9 @@ def test_ids_without_text_are_those_that_no_token_has_added_ones_included():
     tokens = {"<pad>": 0, "a": 1, "b": 4, "c": 5}
     document = {"model": {"type": "BPE", "vocab": tokens, "merges": []}, "added_tokens": [
         {"id": 8, "content": "<added>", "special": False, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False}]}
-    assert ids_without_text(json.dumps(document).encode(), 11) == ((2, 4), (6, 8), (9, 11))
-    assert ids_without_text(json.dumps(document).encode(), 2) == ()
+    assert ids_without_text(json.dumps(document).encode(), 11, ()) == ((2, 4), (6, 8), (9, 11))
+    assert ids_without_text(json.dumps(document).encode(), 11, (2, 7, 10)) == ((3, 4), (6, 7), (9, 10))
+    assert ids_without_text(json.dumps(document).encode(), 2, ()) == ()
 
 
 @pytest.fixture(scope="module")

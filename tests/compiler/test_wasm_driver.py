@@ -8,6 +8,7 @@ from tests.fixtures.wasm_sections import function_sizes
 
 CONSTANT = 6  # bytes at most of an argument, and of a call: an instruction and a number of 32 bits
 LENGTH = 24  # bytes at most that multiply a launch's work items by the state's length, and pass the number of threads
+CONDITION = 24  # bytes at most that look whether a launch is wanted
 
 
 def test_a_step_is_a_list_of_calls(tmp_path):
@@ -17,7 +18,7 @@ def test_a_step_is_a_list_of_calls(tmp_path):
     signatures = {kernel.name: tuple(kernel.signature) for kernel in program.kernels}
     compile_c(driver(program.steps, offsets, signatures), tmp_path / "driver.o")
     sizes = function_sizes((tmp_path / "driver.o").read_bytes())
-    calls = {name: sum(CONSTANT * (len(signatures[launch.kernel.name]) + 2) + LENGTH for launch in launches) for name, launches in program.steps.items()}
+    calls = {name: sum(CONSTANT * (len(signatures[launch.kernel.name]) + 2) + LENGTH + CONDITION for launch in launches) for name, launches in program.steps.items()}
     assert max(sizes) <= max(calls.values())
     kernels = {launch.kernel.name for launches in program.steps.values() for launch in launches}
     assert len(sizes) >= len(kernels) + len(program.steps)  # each a function of its own: nothing was put in line

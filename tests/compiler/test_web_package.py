@@ -59,7 +59,7 @@ def test_the_service_worker_knows_the_hash_of_each_file_that_it_keeps():
 def test_npm_packs_the_engine_the_element_their_workers_and_the_licence(npm_package):
     packed = json.loads(npm(npm_package, "pack", "--dry-run", "--json"))[0]
     files = {file["path"] for file in packed["files"]}
-    assert {"gemlet.js", "gemlet-chat.js", "package.json", "README.md", "LICENSE", "types/gemlet.d.ts", "types/embed/gemlet_chat.d.ts"} <= files
+    assert {"gemlet.js", "gemlet-chat.js", "package.json", "README.md", "LICENSE", "THIRD_PARTY_NOTICES.txt", "types/gemlet.d.ts", "types/embed/gemlet_chat.d.ts"} <= files
     kinds = {re.sub(r"-[\w-]{8}\.js$", "", file.removeprefix("assets/")) for file in files if file.startswith("assets/")}
     assert {"engine", "worker", "thread"} <= kinds
     assert packed["version"] == json.loads((WEB / "package.json").read_text())["version"]

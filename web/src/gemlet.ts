@@ -9,6 +9,7 @@ export type { StorageInfo } from "./engine/load_weights";
 import type * as Checked from "./engine/openai";
 
 export type * from "./engine/openai";
+export type { LayerOutcome, SelfTestOptions, SelfTestReport } from "./known_answer/self_test";
 /** As the engine takes them: a field that may be absent may also be null. */
 export type ChatParams = Checked.OrNull<Checked.ChatParams>;
 export type CompletionParams = Checked.OrNull<Checked.CompletionParams>;

@@ -11,7 +11,7 @@ const both: Manifest = { ...webgpu, targets: ["webgpu", "wasm"], wasm: await was
 const wasm: Manifest = { ...both, targets: ["wasm"] };
 const unfit: Manifest = { ...both, wasm: { unfit: { memory_bytes: 2 ** 33, limit_bytes: 2 ** 32, context_that_fits: 64 } } };
 
-const REQUEST = { activations: null, threads: null, perLayerEmbeddings: "auto" } as const;
+const REQUEST = { activations: null, threads: null, perLayerEmbeddings: "auto", knownAnswer: "auto" } as const;
 
 /** What is chosen where the browser has such a GPU: of hardware, in software, too small, or none. */
 async function choose(manifest: Manifest, gpu: "hardware" | "software" | "small" | null, backend: BackendRequest = "auto") {

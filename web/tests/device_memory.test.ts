@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { mapOf, text } from "../src/artifact/check_shape";
 import { DeviceMemory, type Kind } from "../src/artifact/device_memory";
 import { FakeFileHandle, FakeFiles } from "./fake_files";
 
@@ -38,6 +39,15 @@ describe("DeviceMemory", () => {
     await (await memory()).keep({ product: "a".repeat(100) });
     await (await memory()).keep(WINNERS);
     expect(await (await memory()).recall()).toEqual(WINNERS);
+  });
+
+  test("takes what is of another shape for none, as in a file that was damaged", async () => {
+    for (const found of [null, [], { product: 3 }, "wide"]) {
+      await (await memory()).keep(found as never);
+      expect(await (await DeviceMemory.of("tuning", "acme", "e2b", "manifest", mapOf(text))).recall()).toBeNull();
+    }
+    await (await memory()).keep(WINNERS);
+    expect(await (await DeviceMemory.of("tuning", "acme", "e2b", "manifest", mapOf(text))).recall()).toEqual(WINNERS);
   });
 
   test("takes a file that was cut short for none", async () => {

@@ -26,7 +26,7 @@ beforeEach(() => {
   vi.mocked(loadModel).mockReset();
   vi.mocked(loadModel).mockImplementation((_, __, report, signal) => {
     onProgress = report;
-    const model: Model = { manifest, tokenizer: new Tokenizer(tokenizerFile(), TOKENIZER_FACTS), chat: null, backend, storage: STORAGE, fallBack: null };
+    const model: Model = { manifest, tokenizer: new Tokenizer(tokenizerFile(), TOKENIZER_FACTS), chat: null, backend, storage: STORAGE, activations: "float", fallBack: null };
     return new Promise((resolve, reject) => {
       finish = (error) => (error ? reject(error) : resolve(model));
       signal.addEventListener("abort", () => reject(new GemletError("aborted", "all have left")));

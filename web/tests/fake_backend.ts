@@ -93,6 +93,10 @@ export class FakeBackend implements Backend {
     return new Float32Array([1, 2, 3]);
   }
 
+  async layers(): Promise<(Float32Array<ArrayBuffer> | null)[]> {
+    return [];
+  }
+
   async unload(): Promise<void> {
     this.calls.push("unload");
   }

@@ -137,7 +137,7 @@ export async function makeArtifact(text: string, { chat = true, name = "recital"
       tail, sample,
       decode: [launch(0, 1, state, cache), ...tail, ...sample],
     },
-    known_answer: null, shards, targets: ["webgpu"], wasm: null,
+    layers: [], known_answer: null, shards, targets: ["webgpu"], wasm: null,
     weights: [{ buffer: weights, pieces: [[0, 0, parts[0]!.length, 0], [1, 0, parts[1]!.length, cut]] }],
   };
   const files: Artifact["files"] = new Map<string, Uint8Array<ArrayBuffer> | string>([

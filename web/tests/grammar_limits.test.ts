@@ -1,6 +1,6 @@
 /** Grammars that are too much for the library: refused before it sees them, or survived. */
 
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { type GrammarSpec, Grammars } from "../src/grammar/grammars";
 import { MOST_CHARACTERS, MOST_DEPTH } from "../src/grammar/grammar_limits";
 import { startLibrary } from "../src/grammar/start_library";
@@ -33,6 +33,9 @@ describe("Grammars", () => {
     ["repetitions of alternatives", ebnf(`root ::= (("ab" | [c-d]{9}){1,120}){99}{99}`), /with its repetitions written out/],
     ["more classes than can be compiled", regex("([^x]{40}){40}"), /its grammar has \d+ classes of characters, and at most 1000/],
     ["more rules than can be compiled", ebnf(`root ::= r0\n${Array.from({ length: 12000 }, (_, i) => `r${i}::=r${i + 1}`).join("\n")}\nr12000 ::= "a"`), /(rules and alternatives|characters)/],
+    ["classes of which none ends", regex("[".repeat(MOST_CHARACTERS)), /./],
+    ["classes of which none ends, behind a backslash", ebnf(`root ::= ${"[".repeat(MOST_CHARACTERS - 20)}\\`), /./],
+    ["a string that does not end", ebnf(`root ::= ${'"a'.repeat(MOST_CHARACTERS / 2 - 5)}`), /./],
     ["an expression that does not end", regex(`${"(".repeat(40)}a`), /not valid/],
   ])("refuse %s, and take the next", async (_, spec, message) => {
     await expect(grammars.begin(spec)).rejects.toMatchObject({ code: "bad-request", message: expect.stringMatching(message) });
@@ -61,6 +64,30 @@ describe("Grammars", () => {
     await expect(others.after([])).rejects.toMatchObject({ code: "bad-request" });
     expect(await first(ebnf('root ::= "b"'), other)).toEqual(["<0x62>", "b"]);
     expect(instances).toBe(2);
+  });
+
+  test("keep the newest that were compiled, and no more", async () => {
+    const counting = newLibrary();
+    const compile = vi.spyOn(counting.GrammarCompiler.prototype, "compileGrammar");
+    const kept = new Grammars(tokens, () => startLibrary(counting));
+    const begun = await kept.begin(regex("ab"));
+    for (let i = 0; i < 3; i++) await first(regex("ab"), kept);
+    expect(compile).toHaveBeenCalledTimes(1);
+    for (let i = 0; i < 40; i++) expect(await first(regex(`a{${i + 1}}b`), kept)).toContain("a");
+    for (let i = 0; i < 3; i++) await first(regex("a{40}b"), kept);
+    expect(compile).toHaveBeenCalledTimes(41);
+    expect(await begun.after([])).toBeInstanceOf(Int32Array); // of one that was let go
+    await first(regex("ab"), kept);
+    expect(compile).toHaveBeenCalledTimes(42);
+  });
+
+  test("try the vocabulary anew where the library failed with it", async () => {
+    const failing = newLibrary();
+    const once = vi.spyOn(failing.TokenizerInfo, "createTokenizerInfo").mockRejectedValueOnce(new WebAssembly.RuntimeError("out of memory"));
+    const later = new Grammars(tokens, () => startLibrary(failing));
+    await expect(later.begin(regex("a"))).rejects.toMatchObject({ code: "bad-artifact", message: expect.stringContaining("out of memory") });
+    expect(await first(regex("b"), later)).toEqual(["<0x62>", "b"]);
+    expect(once).toHaveBeenCalledTimes(2);
   });
 
   test("find a trap while an answer is drawn, and take the next grammar", async () => {

@@ -36,7 +36,7 @@ export async function start({ chat = true, template = TEMPLATE, adjusts = true, 
   const backend = new FakeBackend(answer === "" ? SCRIPT : tokenizer.encode(answer), { prefillSizes: PREFILL });
   backend.vocabulary = VOCABULARY.length + marks.length;
   const rendering = chat ? new ChatTemplate(template, tokenizer, { bos_token: "<bos>", eos_token: "<eos>" }) : null;
-  const core = new Core({ manifest, tokenizer, chat: rendering, backend, storage: STORAGE, fallBack: null }, { stepsInFlight: 4, conversationMemory: 1000 }, () => undefined, loadForNode);
+  const core = new Core({ manifest, tokenizer, chat: rendering, backend, storage: STORAGE, activations: "float", fallBack: null }, { stepsInFlight: 4, conversationMemory: 1000 }, () => undefined, loadForNode);
   const { port1, port2 } = new MessageChannel();
   serveRpc(port1 as Endpoint, {
     load: async () => core.info,
@@ -44,6 +44,7 @@ export async function start({ chat = true, template = TEMPLATE, adjusts = true, 
     logits: (request) => core.logits(request),
     generate: (request, onEvent, signal) =>
       core.generate(request, (promptTokens) => onEvent({ promptTokens }), (token, delta, logprob) => onEvent({ token, delta, logprob }), signal),
+    selfTest: (options) => core.selfTest(options),
     unload: async () => null,
   });
   const rpc = new RpcClient(port2 as Endpoint);

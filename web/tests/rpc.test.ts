@@ -125,6 +125,7 @@ describe("a request", () => {
     ["a ring", ring, "at most 128 levels"],
     ["a deep schema", { prompt: "a", response_format: { type: "json_schema", json_schema: { name: "a", schema: nested(2000) } } }, "response_format.json_schema.schema.a.a"],
     ["a bigint", { prompt: "a", max_tokens: 3n }, "max_tokens: expected an integer of at least 1, found 3n"],
+    ["a bigint in a schema", { prompt: "a", response_format: { type: "json_schema", json_schema: { name: "a", schema: { const: 3n } } } }, "response_format.json_schema.schema.const: expected JSON, found 3n"],
     ["a symbol", { prompt: "a", seed: Symbol("s") }, "seed: expected"],
     ["a function", { prompt: "a", stop: () => 1 }, "stop: expected"],
     ["a list that says it is endless", { prompt: new Proxy([], { get: (list, key) => (key === "length" ? 2 ** 32 - 1 : Reflect.get(list, key)) }) }, "values"],

@@ -48,6 +48,16 @@ describe("stored models", () => {
     expect(host.names).toEqual([manifest.shards[1]!.file]);
   });
 
+  test("are listed although the records of others are damaged, and a load goes on", async () => {
+    await claimModel(FOLDER, artifact.manifest);
+    await load();
+    const records = await globalThis.caches.open("gemlet-models");
+    const damaged = ["null", "{}", "{", JSON.stringify({ folder: 3, name: "n", title: "t", shards: [], last_used: 1 }), JSON.stringify({ folder: "f", name: "n", title: "t", shards: [null], last_used: 1 })];
+    for (const [i, record] of damaged.entries()) await records.put(`https://gemlet.invalid/?folder=${i}`, new Response(record));
+    await claimModel(FOLDER, artifact.manifest);
+    expect((await storedModels()).map(({ folder }) => folder)).toEqual([FOLDER]);
+  });
+
   test("are deleted, but for what another one has too", async () => {
     await claimModel(FOLDER, artifact.manifest);
     await claimModel(OTHER, changed);

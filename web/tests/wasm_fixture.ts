@@ -66,7 +66,7 @@ export function moduleBytes({ state: { fields } }: Manifest, loops = 1): Uint8Ar
 /** Of the fixture's manifest, with its weight. */
 export async function wasmProgram(manifest: Manifest): Promise<WasmProgram> {
   const bytes = moduleBytes(manifest);
-  const module = { file: "wasm/simd128.wasm", bytes: bytes.length, sha256: await sha256(bytes), threads: false, simd: "simd128", activations: "int16" } as const;
+  const module = { file: "wasm/simd128.wasm", bytes: bytes.length, sha256: await sha256(bytes), threads: false, simd: "simd128", activations: "int16", layers: [] as [] } as const;
   const twins = (["relaxed", "simd128"] as const).flatMap((simd) => [false, true].map((threads) => ({ ...module, file: `wasm/${simd}${threads ? "-threads" : ""}.wasm`, simd, threads })));
   const { bytes: weightBytes } = manifest.buffers[2]!;
   return {

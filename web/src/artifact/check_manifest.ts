@@ -1,8 +1,9 @@
 /** Checks model.json before anything is downloaded or created from it. */
 
 import { GemletError } from "../errors";
-import { checkKnownAnswer } from "./check_known_answer";
+import { checkKnownAnswer, checkLayers } from "./check_known_answer";
 import { MANIFEST_SHAPE } from "./manifest_shape";
+import { checkFiles } from "./check_files";
 import { checkWasm } from "./check_wasm";
 import { adjustmentBytes, type KernelSpec, type Manifest, MAX_STOP_TOKENS, SCHEMA, STATE_FIELDS, vocabularySize } from "./manifest";
 
@@ -31,6 +32,7 @@ const KEYS: Record<Exclude<keyof Manifest, "schema">, Kind> = {
   tables: "array",
   kernels: "array",
   steps: "object",
+  layers: "array",
   known_answer: "object or null",
   shards: "array",
   weights: "array",
@@ -74,9 +76,11 @@ export function checkManifest(value: unknown, url: string): Manifest {
     checkIndices(manifest, fail);
     for (const kernel of manifest.kernels) checkVariants(kernel, fail);
     checkState(manifest, fail);
+    checkLayers(manifest.layers, "layers", (end) => Array.isArray(manifest.steps[end.step]) && end.launches <= manifest.steps[end.step]!.length && manifest.buffers[end.buffer] !== undefined, fail);
   }
   if (manifest.known_answer !== null) checkKnownAnswer(manifest.known_answer, manifest, fail);
   if (manifest.wasm !== null) checkWasm(manifest, manifest.wasm, fail);
+  checkFiles(manifest, fail);
   return manifest;
 }
 

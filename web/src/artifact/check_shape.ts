@@ -70,3 +70,20 @@ function shown(value: unknown): string {
   if (typeof value === "object" && value !== null) return "object";
   return typeof value === "string" ? JSON.stringify(value.slice(0, 60)) : String(value);
 }
+
+/** Whether a value is as the rule says. */
+export function isOf(check: Rule, value: unknown): boolean {
+  let holds = true;
+  const fail = (): never => {
+    holds = false;
+    throw STOP;
+  };
+  try {
+    check(value, "", fail);
+  } catch (cause) {
+    if (cause !== STOP) throw cause;
+  }
+  return holds;
+}
+
+const STOP = Symbol("stop");

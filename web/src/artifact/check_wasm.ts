@@ -1,5 +1,6 @@
 /** Checks the part of model.json that tells of WebAssembly. */
 
+import { checkLayers } from "./check_known_answer";
 import { adjustmentBytes, type Manifest, type Unfit, type WasmProgram } from "./manifest";
 
 export const PAGE_BYTES = 65536;
@@ -20,7 +21,8 @@ export function checkWasm(manifest: Manifest, wasm: WasmProgram | Unfit, fail: (
     fail(`wasm.memory_bytes is ${memory}, expected a multiple of ${PAGE_BYTES} up to ${MOST_BYTES}`);
   }
   if (!Array.isArray(modules) || modules.length === 0) fail("wasm.modules is empty");
-  for (const [i, { file, sha256 }] of modules.entries()) {
+  for (const [i, { file, sha256, layers }] of modules.entries()) {
+    checkLayers(layers, `wasm.modules[${i}].layers`, (end) => Number.isInteger(steps?.[end.step]) && end.offset >= 0 && end.offset < memory, fail);
     if (typeof file !== "string" || typeof sha256 !== "string") fail(`wasm.modules[${i}]: expected file and sha256`);
   }
   if (!Array.isArray(prefill) || prefill.length === 0) fail("wasm.prefill is empty");

@@ -1,6 +1,7 @@
 /** What was found out about a model on this device, kept in the browser's private files so that the next load need not ask again. */
 
 import { GemletError } from "../errors";
+import { anything, isOf, type Rule } from "./check_shape";
 import { sha256 } from "./hash";
 import { type FileHandle, openPrivateFolder } from "./private_files";
 
@@ -22,10 +23,12 @@ export class DeviceMemory<T> {
   private constructor(
     private readonly file: string,
     private readonly subject: string,
+    private readonly shape: Rule,
   ) {}
 
-  static async of<T>(kind: Kind, device: string, model: string, subject: string): Promise<DeviceMemory<T>> {
-    return new DeviceMemory<T>(`${await hash(JSON.stringify([kind, device, model]))}.json`, await hash(subject));
+  /** `shape`: of what is remembered; what is of another, since a file was damaged, is forgotten. */
+  static async of<T>(kind: Kind, device: string, model: string, subject: string, shape: Rule = anything): Promise<DeviceMemory<T>> {
+    return new DeviceMemory<T>(`${await hash(JSON.stringify([kind, device, model]))}.json`, await hash(subject), shape);
   }
 
   async recall(): Promise<T | null> {
@@ -36,7 +39,7 @@ export class DeviceMemory<T> {
     });
     try {
       const { subject, found } = JSON.parse(text ?? "null") as Content<T>;
-      return subject === this.subject ? found : null;
+      return subject === this.subject && isOf(this.shape, found) ? found : null;
     } catch {
       return null; // there is none, or it was cut short
     }

@@ -26,6 +26,8 @@ export interface Manifest {
   tables: Table[];
   kernels: KernelSpec[];
   steps: Record<string, Launch[]>;
+  /** Where each layer's result lies: in a buffer. */
+  layers: (LayerEnd & { buffer: number } | null)[];
   /** Null in an artifact without weights. */
   known_answer: KnownAnswer | null;
   shards: Shard[];
@@ -48,6 +50,12 @@ export interface KnownAnswer {
   /** Of each layer: signed sums of the last token's hidden state, and its root mean square. */
   layers: number[][];
   tolerance: { best: Tolerance; stripes: Tolerance; layers: Tolerance[] };
+}
+
+/** What a layer leaves is in its place when the first `launches` of a step have run. Null in a list of these: it lies nowhere. */
+export interface LayerEnd {
+  step: string;
+  launches: number;
 }
 
 export interface License {
@@ -179,6 +187,8 @@ export interface WasmModule {
   threads: boolean;
   simd: "relaxed" | "simd128";
   activations: "int16" | "float";
+  /** Where each layer's result lies: from a byte of memory on. */
+  layers: (LayerEnd & { offset: number } | null)[];
 }
 
 export interface WasmWeight {

@@ -3,15 +3,22 @@
  * so that indices are plain numbers here.
  */
 
-import { anything, either, flag, hash, list, mapOf, number, object, oneOf, orMissing, orNull, text, whole } from "./check_shape";
+import { anything, either, flag, hash, list, mapOf, number, object, oneOf, orMissing, orNull, type Rule, text, whole } from "./check_shape";
 
 /** WebGPU's limit of workgroups in one direction, which no device raises. */
 const MOST_WORKGROUPS = 65535;
 const PIECES = list(list(whole(), 4));
 const NAMED = object({ name: text, file: text, entry: text });
 
+const TOLERANCE = mapOf(number);
+
+/** Where each layer's result lies. */
+function layersAt(place: string): Rule {
+  return list(orNull(object({ step: text, launches: whole(1), [place]: whole() })));
+}
+
 const WASM_PROGRAM = object({
-  modules: list(object({ file: orMissing(text), bytes: orMissing(whole()), sha256: orMissing(hash), threads: flag, simd: oneOf("relaxed", "simd128"), activations: oneOf("int16", "float") })),
+  modules: list(object({ file: orMissing(text), bytes: orMissing(whole()), sha256: orMissing(hash), threads: flag, simd: oneOf("relaxed", "simd128"), activations: oneOf("int16", "float"), layers: layersAt("offset") })),
   memory_bytes: number,
   stacks: object({ offset: whole(), bytes: whole(), threads: whole() }),
   steps: mapOf(whole()),
@@ -38,7 +45,16 @@ export const MANIFEST_SHAPE = object({
   tables: list(object({ rows: whole(), buffers: list(number), part: number })),
   kernels: list(NAMED),
   steps: mapOf(list(object({ kernel: number, grid: list(whole(1, MOST_WORKGROUPS), 3), buffers: list(number) }))),
-  known_answer: orNull(object({ tolerance: object({ layers: list(anything) }) })),
+  layers: layersAt("buffer"),
+  known_answer: orNull(
+    object({
+      ids: list(whole()),
+      best: list(list(number, 2)),
+      stripes: list(number),
+      layers: list(list(number)),
+      tolerance: object({ best: TOLERANCE, stripes: TOLERANCE, layers: list(TOLERANCE) }),
+    }),
+  ),
   shards: list(object({ file: text, bytes: whole(), sha256: hash })),
   weights: list(object({ buffer: number, pieces: PIECES })),
   targets: list(oneOf("webgpu", "wasm")),

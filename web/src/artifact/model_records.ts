@@ -1,6 +1,7 @@
 /** What the browser keeps of which model: a record for each, in a cache of its own, so that a shard that no record names can go. */
 
 import { openCache } from "./cache_store";
+import { isOf, list, number, object, text, whole } from "./check_shape";
 import type { Manifest, Shard } from "./manifest";
 
 const CACHE = "gemlet-models";
@@ -17,11 +18,16 @@ export interface ModelRecord {
   last_used: number;
 }
 
+const RECORD = object({ folder: text, name: text, title: text, shards: list(object({ sha256: text, bytes: whole() })), last_used: number });
+
 /** In no order, those that can be read. */
 export async function modelRecords(): Promise<ModelRecord[]> {
   const cache = await openCache(CACHE);
   const keys = (await cache?.keys().catch(() => [])) ?? [];
-  const read = async (key: Request): Promise<ModelRecord[]> => [(await (await cache!.match(key))!.json()) as ModelRecord];
+  const read = async (key: Request): Promise<ModelRecord[]> => {
+    const record: unknown = await (await cache!.match(key))!.json();
+    return isOf(RECORD, record) ? [record as ModelRecord] : [];
+  };
   return (await Promise.all(keys.map((key) => read(key).catch(() => [])))).flat();
 }
 

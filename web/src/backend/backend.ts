@@ -24,6 +24,9 @@ export type TuningRequest = "auto" | "off" | { milliseconds: number } | { varian
  * "int16": WebAssembly's own, whole numbers of 14 bits, which it takes for these two as well; WebGPU takes "float" for it. */
 export type ActivationsRequest = "float" | "float16" | "int16" | "int8";
 
+/** "auto": a backend has to give the answer that is known of the model; "off": it is not asked, so that a self-test can tell what a wrong one computes. */
+export type KnownAnswerRequest = "auto" | "off";
+
 export interface KernelsRequest {
   tuning: TuningRequest;
   activations: ActivationsRequest;
@@ -173,6 +176,11 @@ export interface Backend {
   copyCaches(tokens: number): Promise<CacheCopy | null>;
   /** Queues `tail`; resolves with the logits of the last position. */
   logits(): Promise<Float32Array<ArrayBuffer>>;
+  /**
+   * What each layer leaves of the last of `ids`, float32 [hidden size], from an empty cache; null of a layer whose result lies nowhere. An answer has to begin anew
+   * after it.
+   */
+  layers(ids: readonly number[]): Promise<(Float32Array<ArrayBuffer> | null)[]>;
   /** Frees all, and resolves when that is done; pending promises reject. */
   unload(): Promise<void>;
 }

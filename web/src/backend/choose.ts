@@ -7,12 +7,13 @@ import { describe, type FoundAdapter, findAdapter, openDevice } from "../webgpu/
 import { WebGpuBackend } from "../webgpu/webgpu_backend";
 import { openWasm, type WasmRequest } from "../wasm/open_wasm";
 import { PROCESSOR, WasmBackend } from "../wasm/wasm_backend";
-import type { Backend, BackendName } from "./backend";
+import type { Backend, BackendName, KnownAnswerRequest } from "./backend";
 
 export type BackendRequest = "auto" | BackendName;
 
 export interface ChoiceRequest extends WasmRequest {
   backend: BackendRequest;
+  knownAnswer: KnownAnswerRequest;
 }
 
 /** The other of the two, where the page has named none and the artifact has code for it: what can take the place of one that fails. */
@@ -49,7 +50,8 @@ export async function chooseAfter(failure: GemletError, other: BackendName, requ
 async function chooseAutomatically(request: ChoiceRequest, manifest: Manifest): Promise<Backend> {
   const adapter = await attempt(() => adapterFor(manifest));
   let refusal = adapter instanceof GemletError ? adapter.message : "WebGPU would compute on the processor too, which takes longer";
-  const fault = async (name: BackendName, hardware: string): Promise<string | null> => knownFault(manifest, name, hardware, request.activations ?? "float");
+  const fault = async (name: BackendName, hardware: string): Promise<string | null> =>
+    request.knownAnswer === "off" ? null : knownFault(manifest, name, hardware, request.activations ?? "float");
   const gpuFault = adapter instanceof GemletError ? null : await fault("webgpu", describe(adapter.adapter.info));
   if (gpuFault !== null) refusal = gpuFault;
   else if (!(adapter instanceof GemletError) && !adapter.software) {

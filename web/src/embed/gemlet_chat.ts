@@ -6,6 +6,7 @@ import type { Engine, LoadOptions } from "../engine/engine";
 import "../page/chat_view";
 import "../page/completion_view";
 import { StatusEvent } from "../page/events";
+import { sentence } from "../page/format";
 import { renderLicenseName } from "../page/license_name";
 import "../page/load_progress";
 import { ModelLoad } from "../page/model_load";
@@ -76,7 +77,8 @@ export class GemletChat extends LitElement {
   }
 
   override updated(changed: PropertyValues<this>): void {
-    if (changed.has("src")) void this.reload();
+    // Taken out before it was drawn, it loads when it is back.
+    if (changed.has("src") && this.isConnected) void this.reload();
   }
 
   override render() {
@@ -102,7 +104,7 @@ export class GemletChat extends LitElement {
   private renderError(error: Error) {
     return html`
       <section role="alert" class="card error">
-        <p>${error.message}</p>
+        <p>${sentence(error.message)}</p>
         ${this.load.engine ? nothing : html`<button @click=${() => this.reload()}>Load again</button>`}
       </section>
     `;

@@ -2,7 +2,7 @@
 
 import type { GrammarSpec } from "../grammar/grammars";
 import { schemaGrammar } from "../grammar/schema_grammar";
-import { type Check, check, fail, fields, isObject, isText, show } from "./check_fields";
+import { type Check, check, fail, fields, isObject, isText, jsonObject, show } from "./check_fields";
 import type { SamplingParams } from "./openai";
 
 const text = check("text that is not empty", isText);
@@ -16,7 +16,7 @@ const FORMATS = new Map<unknown, Check>([
     fields({
       type: isType,
       json_schema: fields(
-        { name: text, schema: check("an object", isObject) },
+        { name: text, schema: jsonObject },
         {
           description: check("text", (value) => typeof value === "string"),
           strict: check("true or false: the schema is enforced in any case", (value) => typeof value === "boolean"),

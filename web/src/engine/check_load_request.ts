@@ -17,6 +17,7 @@ const OPTIONS: Record<keyof LoadOptions, Check> = {
   threads: isAny,
   stepsInFlight: isAny,
   conversationMemory: isAny,
+  knownAnswer: isAny,
   host: isAny,
   onProgress: isFunction,
   onBackend: isFunction,
@@ -32,11 +33,12 @@ export function checkLoadOptions(options: unknown): asserts options is LoadOptio
 type Checked = Omit<LoadRequest, "folder" | "backend" | "tab" | "asksForRoom">;
 
 /** Throws GemletError "bad-request" that names the option. The backend's name is checked where it is chosen. */
-export function checkLoadRequest({ perLayerEmbeddings, tuning, activations, stepsInFlight, conversationMemory, threads }: Checked): void {
+export function checkLoadRequest({ perLayerEmbeddings, tuning, activations, stepsInFlight, conversationMemory, threads, knownAnswer }: Checked): void {
   checkChoice("perLayerEmbeddings", perLayerEmbeddings, ["auto", "gpu", "storage"]);
   const { milliseconds, variant } = (tuning ?? {}) as { milliseconds?: number; variant?: number };
   if (!((milliseconds ?? 0) > 0 || Number.isInteger(variant))) checkChoice("tuning", tuning, ["auto", "off"]);
   if (activations !== null) checkChoice("activations", activations, ["float", "float16", "int16", "int8"]);
+  checkChoice("knownAnswer", knownAnswer, ["auto", "off"]);
   checkCount("stepsInFlight", stepsInFlight);
   if (threads !== null) checkCount("threads", threads);
   if (!(Number.isInteger(conversationMemory) && conversationMemory >= 0)) fail("conversationMemory", "a whole number of bytes, 0 for none", conversationMemory);

@@ -1,7 +1,8 @@
 /** A loaded model that answers requests, one after the other. Runs in the worker. */
 
 import { type License, type Manifest, type Quantization, vocabularySize, weightBytes } from "../artifact/manifest";
-import type { Backend, BackendInfo, Sampling } from "../backend/backend";
+import type { Backend, BackendInfo } from "../backend/backend";
+import { GREEDY } from "../backend/sampling";
 import { GemletError } from "../errors";
 import { cutPrompt } from "../generate/chunks";
 import { Conversations } from "../generate/conversations";
@@ -12,11 +13,13 @@ import { Grammars, type GrammarTokens } from "../grammar/grammars";
 import { lastTurn, PLAIN } from "../text/answer_format";
 import { AnswerReader, type Delta } from "../text/answer_reader";
 import { CallNames } from "../text/call_names";
+import { answerMemory, remember } from "../known_answer/require";
+import { selfTest, type SelfTestOptions, type SelfTestReport } from "../known_answer/self_test";
 import { fitMessages } from "../text/fit_messages";
 import { isFarOver } from "../text/long_text";
 import { BackendSlot } from "./backend_slot";
 import { canThink, type ReadChat, readChat } from "./chat_request";
-import { fail } from "./check_fields";
+import { fail, isObject, show } from "./check_fields";
 import { checkGenerate, checkLogits, checkTokenIds } from "./check_params";
 import { requestDrawOf, samplingOf, topLogprobs, wantedOf } from "./draw_wishes";
 import type { Model } from "./load";
@@ -63,8 +66,6 @@ async function loadLibrary(): Promise<LoadedLibrary> {
   return (await import("../grammar/grammar_library")).loadLibrary();
 }
 
-const GREEDY: Sampling = { temperature: 0, top_k: 0, top_p: 1, min_p: 0, seed: 0, stop: [] };
-
 /** Of `LoadOptions`. */
 export interface CoreOptions {
   stepsInFlight: number;
@@ -77,6 +78,8 @@ export class Core {
   private readonly grammars: Grammars;
   private readonly conversations: Conversations;
   private last: Promise<unknown> = Promise.resolve();
+  /** Requests that are answered or wait. */
+  private waiting = 0;
 
   /**
    * `onBackend` is told of a backend that has taken over. `loadGrammars` loads what knows grammars, when it is needed.
@@ -177,6 +180,26 @@ export class Core {
     });
   }
 
+  /** Computes the known answer anew, and remembers what came out. Throws GemletError "bad-request" while anything else is under way. */
+  async selfTest(options: SelfTestOptions): Promise<SelfTestReport> {
+    const { manifest, activations } = this.model;
+    const { layers } = isObject(options) ? options : fail("selfTest", `expected options, found ${show(options)}`);
+    if (layers !== undefined && typeof layers !== "boolean") fail("layers", `expected true or false, found ${show(layers)}`);
+    const answer = manifest.known_answer;
+    if (!answer) throw new GemletError("bad-request", "selfTest: the artifact knows no answer; compile the model again, with its weights");
+    if (this.waiting > 0) throw new GemletError("bad-request", "selfTest: an answer is being written, or waits for its turn; ask again when it is done");
+    return this.enqueue(async () => {
+      const backend = await this.slot.current();
+      await this.conversations.bring(backend, []);
+      const report = await selfTest(backend, manifest, answer, layers === undefined ? {} : { layers });
+      const { name, adapter } = backend.info;
+      await remember(await answerMemory(manifest, name, adapter, activations), report.check);
+      backend.info = { ...backend.info, known_answer: { source: "computed", check: report.check, refused: null } };
+      this.info = { ...this.info, backend: backend.info };
+      return report;
+    });
+  }
+
   /** Frees the backend's memory at once; requests under way reject. */
   unload(): Promise<void> {
     this.conversations.forget();
@@ -222,7 +245,8 @@ export class Core {
   }
 
   private enqueue<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.last.then(work);
+    this.waiting += 1;
+    const result = this.last.then(work).finally(() => (this.waiting -= 1));
     this.last = result.catch(() => undefined);
     return result;
   }

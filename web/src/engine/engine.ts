@@ -4,7 +4,7 @@ import { folderAddress } from "../artifact/addresses";
 import type { StorageFull } from "../artifact/room";
 import { askToPersist } from "../artifact/site_quota";
 import { deleteModel, type StoredModel, storedModels } from "../artifact/stored_models";
-import type { ActivationsRequest, BackendInfo, EmbeddingsRequest, TuningRequest } from "../backend/backend";
+import type { ActivationsRequest, BackendInfo, EmbeddingsRequest, KnownAnswerRequest, TuningRequest } from "../backend/backend";
 import type { BackendRequest } from "../backend/choose";
 import { GemletError } from "../errors";
 import { CONVERSATION_MEMORY } from "../generate/conversations";
@@ -13,6 +13,7 @@ import { type ChatCompletions, chatCompletions, type TextCompletions, textComple
 import { checkLoadOptions } from "./check_load_request";
 import type { EngineInfo, Logits } from "./core";
 import { type Host, type HostRequest, openHost } from "./host";
+import type { SelfTestOptions, SelfTestReport } from "../known_answer/self_test";
 import type { Progress } from "./load";
 import { plainCopy } from "./plain_data";
 import { type LoadEvent, RpcClient } from "./rpc";
@@ -60,6 +61,11 @@ export interface LoadOptions {
    * Default 256 MiB; 0 keeps none.
    */
   conversationMemory?: number;
+  /**
+   * "auto", the default: after the first load on a device the engine compares what it computes with the answer that is known of the model, and another backend
+   * takes over where it is wrong. "off": it does not, so that `selfTest` can look into a device that is.
+   */
+  knownAnswer?: KnownAnswerRequest;
   /**
    * Where the engine computes. "worker", the default: in a worker of its own. "shared-worker": in one that all tabs of the site share which load the same
    * folder with the same options; it ends when the last of them has unloaded or is gone. "page": in the page's own thread, which stands still while the
@@ -115,13 +121,13 @@ export class Engine {
    * will do, too, and a query goes behind the name of each file.
    *
    * Throws GemletError: "network" and "bad-artifact" name the file; "no-backend" and "device-limits" say what is missing
-   * here, before anything large is downloaded; "gpu-error" names the kernel; "storage" where the browser keeps no files for this site, or no more; "bad-request"; "aborted".
+   * here, before anything large is downloaded; "gpu-error" names the kernel; "wrong-answers" says what came out in place of the answer that is known of the model; "storage" where the browser keeps no files for this site, or no more; "bad-request"; "aborted".
    */
   static async load(folder: string | URL, options: LoadOptions = {}): Promise<Engine> {
     checkLoadOptions(options);
     const { host: place = "worker", backend = "auto", perLayerEmbeddings = "auto", tuning = "auto", activations = null, threads = null } = options;
-    const { stepsInFlight = STEPS_IN_FLIGHT, conversationMemory = CONVERSATION_MEMORY, onProgress, onBackend, onStorageFull, signal } = options;
-    const settings = { backend, perLayerEmbeddings, tuning, activations, threads, stepsInFlight, conversationMemory };
+    const { stepsInFlight = STEPS_IN_FLIGHT, conversationMemory = CONVERSATION_MEMORY, onProgress, onBackend, onStorageFull, signal, knownAnswer = "auto" } = options;
+    const settings = { backend, perLayerEmbeddings, tuning, activations, threads, stepsInFlight, conversationMemory, knownAnswer };
     const asked = { folder: folderAddress(folder), ...settings, asksForRoom: onStorageFull !== undefined };
     let engine: Engine | undefined;
     const host = await openHost(place, JSON.stringify(asked), (error) => rpc.fail(error));
@@ -159,6 +165,19 @@ export class Engine {
    */
   async logits(tokenIds: ArrayLike<number>, { chunks, blocks }: { chunks?: number[]; blocks?: number[] } = {}): Promise<Float32Array<ArrayBuffer>> {
     return this.rpc.call("logits", plainCopy({ ids: Array.from(tokenIds), chunks, blocks }) as Logits);
+  }
+
+  /**
+   * Computes the answer that is known of the model, now and whatever is remembered of earlier loads, and compares; `layers`: also what each layer leaves, so that
+   * the first that is wrong is named. The report's `text` is for an issue. What conversations the engine holds stays.
+   *
+   * Throws GemletError "bad-request" while an answer is written or waits, and of an artifact that knows no answer.
+   */
+  async selfTest(options: SelfTestOptions = {}): Promise<SelfTestReport> {
+    const report = await this.rpc.call("selfTest", plainCopy(options) as SelfTestOptions);
+    const known_answer = { source: "computed" as const, check: report.check, refused: null };
+    this.info = { ...this.info, backend: { ...this.info.backend, known_answer } };
+    return report;
   }
 
   /** Frees the memory, the GPU's too, and ends the workers. What is under way, and each later call but this one, throws GemletError "unloaded". */

@@ -40,6 +40,7 @@ export class EngineServer {
           (token, delta, logprob) => onEvent({ token, delta, logprob }),
           signal,
         ),
+      selfTest: async (options) => (await this.core()).selfTest(options),
       unload: async () => {
         await this.leave(page);
         return null;

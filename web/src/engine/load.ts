@@ -39,6 +39,8 @@ interface Text {
 export interface Model extends Text {
   manifest: Manifest;
   backend: Backend;
+  /** What the page asked for. */
+  activations: ActivationsRequest;
   storage: StorageInfo;
   /** Null where nothing can take the backend's place. */
   fallBack: FallBack | null;
@@ -55,7 +57,7 @@ export async function loadModel(
   if (!globalThis.crypto?.subtle) {
     throw new GemletError("no-backend", "this page came over plain http, where browsers offer nothing to check weights with (crypto.subtle); open it by https, or on localhost");
   }
-  const { folder, perLayerEmbeddings, tuning, activations } = request;
+  const { folder, perLayerEmbeddings, tuning, activations, knownAnswer } = request;
   onProgress({ phase: "manifest", loaded: 0, total: 1, unit: "files" });
   const address = addressIn(folder, "model.json");
   const manifest = checkManifest(await fetchJson(address, signal), address);
@@ -63,7 +65,7 @@ export async function loadModel(
   let storage!: StorageInfo;
   const onStorage = (info: StorageInfo): void => void (storage = info);
   const kernels = { tuning, activations: activations ?? "float" };
-  const load: BackendLoad = { folder, manifest, perLayerEmbeddings, kernels, askForRoom, onProgress, onStorage };
+  const load: BackendLoad = { folder, manifest, perLayerEmbeddings, kernels, knownAnswer, askForRoom, onProgress, onStorage };
 
   let text: Promise<Text> | undefined;
   const loadTextOnce = (): Promise<Text> => (text ??= loadText(folder, manifest, onProgress, signal));
@@ -90,7 +92,7 @@ export async function loadModel(
     }
   };
   const loaded = await ready();
-  return { manifest, storage, ...loaded, ...(await loadTextOnce()) };
+  return { manifest, storage, activations: kernels.activations, ...loaded, ...(await loadTextOnce()) };
 }
 
 async function loadText(

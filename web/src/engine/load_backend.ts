@@ -4,7 +4,7 @@ import { addressIn } from "../artifact/addresses";
 import { fetchFile, fetchText } from "../artifact/fetching";
 import type { Manifest } from "../artifact/manifest";
 import type { AskForRoom } from "../artifact/room";
-import type { Backend, EmbeddingsRequest, KernelsRequest } from "../backend/backend";
+import type { Backend, EmbeddingsRequest, KernelsRequest, KnownAnswerRequest } from "../backend/backend";
 import { throwIfAborted } from "../errors";
 import { requireKnownAnswer } from "../known_answer/require";
 import { loadWeights, type StorageInfo } from "./load_weights";
@@ -23,6 +23,7 @@ export interface BackendLoad {
   manifest: Manifest;
   perLayerEmbeddings: EmbeddingsRequest;
   kernels: KernelsRequest;
+  knownAnswer: KnownAnswerRequest;
   /** Whether other models may go from the browser's storage; null: there is nobody to ask. */
   askForRoom: AskForRoom | null;
   onProgress: (progress: Progress) => void;
@@ -43,7 +44,7 @@ export async function loadBackend(backend: Backend, load: BackendLoad, signal: A
     throwIfAborted(signal);
     await backend.complete();
     throwIfAborted(signal);
-    await requireKnownAnswer(backend, load.manifest, load.kernels.activations);
+    if (load.knownAnswer === "auto") await requireKnownAnswer(backend, load.manifest, load.kernels.activations);
     throwIfAborted(signal);
   } catch (error) {
     failed.abort();

@@ -4,6 +4,7 @@ import type { StorageFull } from "../artifact/room";
 import type { BackendInfo } from "../backend/backend";
 import { type ErrorCode, GemletError } from "../errors";
 import type { Outcome } from "../generate/generate";
+import type { SelfTestOptions, SelfTestReport } from "../known_answer/self_test";
 import type { Delta } from "../text/answer_reader";
 import { isObject, show } from "./check_fields";
 import type { EngineInfo, GenerateRequest, Logits } from "./core";
@@ -28,6 +29,7 @@ export interface Methods {
   makeRoom: { args: string[]; event: never; result: null };
   logits: { args: Logits; event: never; result: Float32Array<ArrayBuffer> };
   generate: { args: GenerateRequest; event: GenerateEvent; result: Outcome };
+  selfTest: { args: SelfTestOptions; event: never; result: SelfTestReport };
   unload: { args: null; event: never; result: null };
 }
 

@@ -1,11 +1,12 @@
 /** What of a caller's grammar the library would take for something else: it reads classes such as [à-ÿ] as classes of single bytes. */
 
 import { fail } from "../engine/check_fields";
+import { CLASS, COMMENT, STRING } from "./grammar_limits";
 import type { GrammarSpec } from "./grammars";
 
 // What is no class is passed over: strings and comments of EBNF, and escapes.
-const EBNF = /"(?:\\[^]|[^"\\])*"|#.*|\[(?:\\[^]|[^\]\\])*\]/g;
-const REGEX = /\\[^]|\[(?:\\[^]|[^\]\\])*\]|\./g;
+const EBNF = new RegExp(`${STRING}|${COMMENT}|${CLASS}`, "g");
+const REGEX = new RegExp(String.raw`\\[^]|${CLASS}|\.`, "g");
 /** In JavaScript, too, a dot takes no line's end. */
 const DOT = "[^\\n\\r]";
 

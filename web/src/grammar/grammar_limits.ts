@@ -13,10 +13,15 @@ const MOST_COPIES = 128;
 export const MOST_RULES = 10_000;
 export const MOST_CLASSES = 1_000;
 
-const TEXT = String.raw`"(?:\\[^]|[^"\\])*"|#.*|\[(?:\\[^]|[^\]\\])*\]`;
+// What does not end goes to the text's end, so that the search for its end is not tried again behind each beginning.
+const ESCAPE = String.raw`\\[^]?`;
+export const STRING = String.raw`"(?:${ESCAPE}|[^"\\])*(?:"|$)`;
+export const CLASS = String.raw`\[(?:${ESCAPE}|[^\]\\])*(?:\]|$)`;
+export const COMMENT = "#.*";
+const TEXT = `${STRING}|${COMMENT}|${CLASS}`;
 const REPEATED = String.raw`\{(\d+)(,?)(\d*)\}`;
 // What is no parenthesis and no repetition: strings and comments of EBNF, classes, escapes.
-const PARTS = { ebnf: new RegExp(String.raw`${TEXT}|[()]|${REPEATED}`, "g"), regex: new RegExp(String.raw`\\[^]|\[(?:\\[^]|[^\]\\])*\]|[()]|${REPEATED}`, "g") };
+const PARTS = { ebnf: new RegExp(`${TEXT}|[()]|${REPEATED}`, "g"), regex: new RegExp(`${ESCAPE}|${CLASS}|[()]|${REPEATED}`, "g") };
 
 /** Before the library reads it. Throws GemletError "bad-request" that says which limit is exceeded, and by what. */
 export function checkText({ kind, text, field }: GrammarSpec): void {

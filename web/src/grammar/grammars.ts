@@ -28,7 +28,12 @@ interface Ready {
   compiler: GrammarCompiler;
   loaded: LoadedLibrary;
   bytes: ByteTokens;
+  /** By kind and text, the least recently used first. */
+  compiled: Map<string, CompiledGrammar>;
 }
+
+/** The library's own memory of them would grow with each other grammar, until there is no memory left. */
+const MOST_COMPILED = 8;
 
 export class Grammars {
   private ready: Promise<Ready> | undefined;
@@ -42,10 +47,24 @@ export class Grammars {
   async begin(spec: GrammarSpec): Promise<TokenMasks> {
     checkText(spec);
     const text = withSafeClasses(spec);
-    const { compiler, loaded, bytes } = await this.prepared();
-    const compiled = await compile(loaded, compiler, { ...spec, text });
+    const ready = await this.prepared();
+    const { loaded, bytes } = ready;
+    const compiled = await this.compiled(ready, { ...spec, text });
     const matcher = await guarded(loaded, spec, () => loaded.library.GrammarMatcher.createGrammarMatcher(compiled));
-    return new TokenMasks(matcher, compiled, bytes, spec, loaded);
+    return new TokenMasks(matcher, bytes, spec, loaded);
+  }
+
+  private async compiled({ compiler, loaded, compiled }: Ready, spec: GrammarSpec): Promise<CompiledGrammar> {
+    const key = `${spec.kind} ${spec.text}`;
+    const grammar = compiled.get(key) ?? (await compile(loaded, compiler, spec));
+    compiled.delete(key);
+    compiled.set(key, grammar);
+    for (const oldest of compiled.keys()) {
+      if (compiled.size <= MOST_COMPILED) break;
+      compiled.get(oldest)!.dispose(); // a matcher that still has it keeps it
+      compiled.delete(oldest);
+    }
+    return grammar;
   }
 
   private async prepared(): Promise<Ready> {
@@ -60,8 +79,16 @@ export class Grammars {
       throw new GemletError("network", `the part of the engine that knows grammars could not be loaded: ${cause.message}`);
     });
     const { texts, count, stop } = this.tokens();
-    const info = await loaded.library.TokenizerInfo.createTokenizerInfo(texts, "byte_fallback", false, count, stop);
-    return { loaded, compiler: await loaded.library.GrammarCompiler.createGrammarCompiler(info), bytes: new ByteTokens(texts, count) };
+    try {
+      const info = await loaded.library.TokenizerInfo.createTokenizerInfo(texts, "byte_fallback", false, count, stop);
+      const compiler = await loaded.library.GrammarCompiler.createGrammarCompiler(info, false);
+      info.dispose();
+      return { loaded, compiler, bytes: new ByteTokens(texts, count), compiled: new Map() };
+    } catch (cause) {
+      this.ready = undefined;
+      loaded.abandon();
+      throw new GemletError("bad-artifact", `the grammar library fails with the model's vocabulary of ${count} tokens: ${loaded.takeReason() || (cause as Error).message}`);
+    }
   }
 }
 
@@ -71,7 +98,6 @@ export class TokenMasks {
 
   constructor(
     private readonly matcher: GrammarMatcher,
-    private readonly compiled: CompiledGrammar,
     private readonly bytes: ByteTokens,
     private readonly spec: GrammarSpec,
     private readonly loaded: LoadedLibrary,
@@ -99,7 +125,6 @@ export class TokenMasks {
   dispose(): void {
     if (this.loaded.broken) return; // what was in its memory is gone
     this.matcher.dispose();
-    this.compiled.dispose();
   }
 }
 

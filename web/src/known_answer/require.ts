@@ -1,5 +1,6 @@
 /** Lets a backend answer only if it gives the model's known answer. What came out is remembered for the device. */
 
+import { list, object, orNull } from "../artifact/check_shape";
 import { DeviceMemory } from "../artifact/device_memory";
 import type { Manifest } from "../artifact/manifest";
 import type { ActivationsRequest, Backend, BackendInfo, BackendName, KnownAnswerInfo } from "../backend/backend";
@@ -14,8 +15,10 @@ export interface Remembered {
   wrong: KnownAnswerCheck | null;
 }
 
+const REMEMBERED = object({ right: list(object({})), wrong: orNull(object({})) });
+
 export function answerMemory(manifest: Manifest, name: BackendName, adapter: string, activations: ActivationsRequest): Promise<DeviceMemory<Remembered>> {
-  return DeviceMemory.of<Remembered>("known-answer", JSON.stringify([name, adapter, navigator.userAgent]), manifest.name, JSON.stringify([manifest, activations]));
+  return DeviceMemory.of<Remembered>("known-answer", JSON.stringify([name, adapter, navigator.userAgent]), manifest.name, JSON.stringify([manifest, activations]), REMEMBERED);
 }
 
 /**

@@ -2,10 +2,10 @@
 
 import type { KnownAnswer, Manifest } from "../artifact/manifest";
 import { canAdjust, vocabularySize } from "../artifact/manifest";
-import type { Adjustment, Backend, Sampling } from "../backend/backend";
+import type { Adjustment, Backend } from "../backend/backend";
+import { GREEDY } from "../backend/sampling";
 import { type Chunk, cutPrompt } from "../generate/chunks";
 
-const GREEDY: Sampling = { temperature: 0, top_k: 0, top_p: 1, min_p: 0, seed: 0, stop: [] };
 /** Tokens at the end of the prompt that are decoded one by one. */
 const DECODED = 4;
 

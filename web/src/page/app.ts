@@ -12,13 +12,13 @@ import "./completion_view";
 import "./conversation_list";
 import { Conversations } from "./conversations";
 import { ChosenEvent, MessagesEvent, StatusEvent, SystemPromptEvent } from "./events";
+import { sentence } from "./format";
 import { listIcon, newIcon } from "./icons";
 import "./load_progress";
 import "./model_card";
 import { ModelLoad } from "./model_load";
 import { chosenModel, fetchModels, type ModelEntry, rememberModel } from "./models";
-import type { SamplingSettings } from "./sampling_settings";
-import "./sampling_settings";
+import { type SamplingSettings, TEXT_TOKENS } from "./sampling_settings";
 import { controls } from "./styles";
 import { systemPrompt } from "./system_prompt";
 import type { ThinkingSetting } from "./thinking_setting";
@@ -92,7 +92,7 @@ export class App extends LitElement {
           ${engine ? html`<gemlet-model-card .info=${engine.info} ?open=${WIDE.matches}></gemlet-model-card>` : nothing}
           ${listed ? html`<gemlet-system-prompt></gemlet-system-prompt>` : nothing}
           ${engine?.info.thinking ? html`<gemlet-thinking></gemlet-thinking>` : nothing}
-          <gemlet-sampling></gemlet-sampling>
+          <gemlet-sampling ?chat=${listed}></gemlet-sampling>
         </aside>
       </div>
     `;
@@ -123,11 +123,12 @@ export class App extends LitElement {
   private renderMain() {
     const { engine, phases } = this.load;
     const sampling = () => ({ ...this.settings.values, ...this.thinking?.value });
+    const textSampling = () => ({ max_tokens: TEXT_TOKENS, ...sampling() });
     if (engine?.info.chat) {
       const { messages } = this.conversations;
       return html`<gemlet-chat-view autofocus listed .engine=${engine} .sampling=${sampling} .messages=${messages}></gemlet-chat-view>`;
     }
-    if (engine) return html`<gemlet-completion-view autofocus .engine=${engine} .sampling=${sampling}></gemlet-completion-view>`;
+    if (engine) return html`<gemlet-completion-view autofocus .engine=${engine} .sampling=${textSampling}></gemlet-completion-view>`;
     if (this.error || !this.chosen) return nothing;
     return html`<gemlet-load-progress .model=${this.chosen.title} .phases=${phases}></gemlet-load-progress>`;
   }
@@ -138,7 +139,7 @@ export class App extends LitElement {
     return html`
       <section role="alert" class="card error">
         <h2>${missing ? "This model cannot run here" : "Something went wrong"}</h2>
-        <p>${error.message}</p>
+        <p>${sentence(error.message)}</p>
         ${usable ? nothing : html`<button @click=${() => this.retry()}>Load again</button>`}
       </section>
     `;

@@ -108,9 +108,6 @@ export const appStyles = css`
     border-color: var(--danger);
     background: var(--danger-soft);
   }
-  .error p::first-letter {
-    text-transform: uppercase;
-  }
   .error p {
     overflow-wrap: anywhere;
   }

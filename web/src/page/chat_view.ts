@@ -5,6 +5,7 @@ import { customElement, property, query, state } from "lit/decorators.js";
 import { keyed } from "lit/directives/keyed.js";
 import type { Engine } from "../engine/engine";
 import type { AssistantMessage, ChatMessage } from "../engine/openai";
+import { isWhole, rememberEnd } from "./answer_ends";
 import { NO_ANSWER, textOf, withDelta, withoutHalfCalls } from "./answer_message";
 import { chatStyles } from "./chat_styles";
 import { renderContext } from "./context_meter";
@@ -46,8 +47,6 @@ export class ChatView extends LitElement {
   private toldAt = 0;
   /** Counts the conversations. */
   private opened = 0;
-  /** Answers that the model ended itself, so that there is nothing to go on with. */
-  private readonly whole = new WeakSet<ChatMessage>();
   private readonly generation = new Generation(this, (...status) => this.dispatchEvent(new StatusEvent(...status)));
   private readonly end = new KeepAtEnd(this, () => this.list);
 
@@ -67,6 +66,8 @@ export class ChatView extends LitElement {
     this.tokens = undefined;
     this.opened += 1;
     this.end.go();
+    // What was said of the conversation before does not hold for this one.
+    if (this.hasUpdated) this.dispatchEvent(new StatusEvent(""));
   }
 
   /** Whether an answer is being written, which another list of messages would end. */
@@ -99,6 +100,7 @@ export class ChatView extends LitElement {
       <div class="card composer">
         <textarea
           rows="1"
+          dir="auto"
           aria-label="Prompt"
           placeholder="Message"
           .value=${draft}
@@ -137,13 +139,14 @@ export class ChatView extends LitElement {
     const isAnswer = message.role === "assistant";
     const text = textOf(message.content);
     const last = newest && kept.at(-1);
-    const continues = last && isAnswer && last === message && text !== "" && !message.tool_calls && !this.whole.has(message);
+    const hasBegun = isAnswer && (text !== "" || Boolean(message.reasoning_content)) && !message.tool_calls;
+    const continues = last === message && hasBegun && !isWhole(message);
     return html`
       ${isAnswer && text !== "" ? html`<gemlet-copy slot="actions" label="Copy answer" .text=${text}></gemlet-copy>` : nothing}
       ${idle && message.role === "user" ? action("Edit", "Edit message", () => (this.edited = index), `edit-${index}`) : nothing}
       ${last && last.role === "assistant" ? action("Regenerate", "Regenerate answer", () => this.again(kept.slice(0, -1))) : nothing}
       ${last && last.role !== "assistant" && !isInstruction(last) ? action("Get an answer", "Get an answer", () => this.again(kept)) : nothing}
-      ${continues ? action("Continue", "Continue answer", () => this.again(kept.slice(0, -1), message)) : nothing}
+      ${continues ? action("Continue", "Continue answer", () => this.again(kept.slice(0, -1), message as AssistantMessage)) : nothing}
     `;
   }
 
@@ -205,7 +208,7 @@ export class ChatView extends LitElement {
     const came = this.answer !== start;
     const answer = withoutHalfCalls(this.answer!);
     const last = came ? answer : begun;
-    if (last && (ending.finish === "stop" || ending.finish === "tool_calls")) this.whole.add(last);
+    rememberEnd(last, ending.finish);
     this.answer = undefined;
     this.tokens = ending.usage?.total_tokens ?? this.tokens;
     this.change(came ? [...messages, answer] : before);

@@ -20,7 +20,11 @@ export class CompletionView extends LitElement {
       .card:focus-within {
         border-color: var(--accent);
       }
-      textarea {
+      .card:has(textarea:focus-visible) {
+        outline: 2px solid var(--accent);
+        outline-offset: 1px;
+      }
+      .card textarea {
         display: block;
         field-sizing: content;
         min-height: 9rem;
@@ -41,6 +45,8 @@ export class CompletionView extends LitElement {
         min-height: 3rem;
         max-height: 45vh;
         overflow-y: auto;
+        unicode-bidi: plaintext;
+        outline-offset: -2px; /* within the card, which cuts off what is beside it */
       }
       .bar {
         padding: 0.7rem 0.8rem;
@@ -71,6 +77,7 @@ export class CompletionView extends LitElement {
     return html`
       <div class="card">
         <textarea
+          dir="auto"
           aria-label="Prompt"
           placeholder="Begin a text; the model goes on from there."
           .value=${prompt}
@@ -79,7 +86,7 @@ export class CompletionView extends LitElement {
           @keydown=${this.onKey}
         ></textarea>
         ${running || text
-          ? html`<div role="region" tabindex="0" aria-label="Answer" aria-busy=${running} class="answer ${running ? "caret" : ""}">${text}</div>`
+          ? html`<div dir="auto" role="region" tabindex="0" aria-label="Answer" aria-busy=${running} class="answer ${running ? "caret" : ""}">${text}</div>`
           : nothing}
         <div class="row bar">
           ${running

@@ -2,6 +2,7 @@
 
 import { check, fields, isInteger, isObject, isText, listOf } from "../engine/check_fields";
 import { MESSAGES_CHECK } from "../engine/check_messages";
+import type { FinishReason } from "../engine/openai";
 import { GemletError } from "../errors";
 import type { Conversation } from "./conversation";
 
@@ -10,10 +11,12 @@ const VERSION = 1;
 
 const checkText = check("text that is not empty", isText);
 const checkTime = check("milliseconds since 1970, an integer of at least 0", (value) => isInteger(value) && value >= 0);
+const FINISHES: readonly unknown[] = ["stop", "length", "tool_calls"] satisfies FinishReason[];
+const checkFinish = check('"stop", "length" or "tool_calls"', (value) => FINISHES.includes(value));
 const checkFile = fields({
   format: check(`"${FORMAT}"`, (value) => value === FORMAT),
   version: check(`${VERSION}`, (value) => value === VERSION),
-  conversations: listOf("conversations", fields({ id: checkText, title: checkText, changed: checkTime, messages: MESSAGES_CHECK })),
+  conversations: listOf("conversations", fields({ id: checkText, title: checkText, changed: checkTime, messages: MESSAGES_CHECK }, { finish_reason: checkFinish })),
 });
 
 export function writeConversations(conversations: Conversation[]): string {

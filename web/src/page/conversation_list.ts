@@ -58,7 +58,7 @@ export class ConversationList extends LitElement {
         flex: 1;
         min-width: 0;
         overflow: hidden;
-        text-align: left;
+        text-align: start;
         text-overflow: ellipsis;
         white-space: nowrap;
       }
@@ -112,7 +112,7 @@ export class ConversationList extends LitElement {
   }
 
   private renderDeleted(deleted: Conversation[]) {
-    const what = deleted.length === 1 ? `“${deleted[0]!.title}” is deleted` : `${deleted.length} conversations are deleted`;
+    const what = deleted.length === 1 ? html`“<bdi>${deleted[0]!.title}</bdi>” is deleted` : `${deleted.length} conversations are deleted`;
     return html`<p id="deleted">${what}. <button class="undo" aria-describedby="deleted" @click=${() => this.undo(deleted)}>Undo</button></p>`;
   }
 
@@ -122,7 +122,7 @@ export class ConversationList extends LitElement {
     const current = id === this.conversations.chosen?.id ? "true" : nothing;
     return html`
       <div class="item" data-id=${id}>
-        <button class="open" title=${title} aria-current=${current} @click=${() => this.choose(id)}>${title}</button>
+        <button class="open" dir="auto" title=${title} aria-current=${current} @click=${() => this.choose(id)}>${title}</button>
         <button class="more" aria-label=${`Actions for ${title}`} aria-expanded=${opened} @click=${() => (this.opened = opened ? undefined : id)}>
           ${moreIcon}
         </button>
@@ -150,7 +150,7 @@ export class ConversationList extends LitElement {
     };
     return html`
       <form class="row actions" @keydown=${end} @submit=${(event: SubmitEvent) => this.rename(id, event)}>
-        <input name="title" aria-label="Title" required maxlength="200" autocomplete="off" .value=${title} />
+        <input name="title" dir="auto" aria-label="Title" required maxlength="200" autocomplete="off" .value=${title} />
         <button class="primary">Save</button>
         <button type="button" @click=${() => this.endRename(id)}>Cancel</button>
       </form>
@@ -198,8 +198,8 @@ export class ConversationList extends LitElement {
     const file = this.files.files![0]!;
     try {
       const read = readConversations(await file.text());
-      await this.conversations.add(read);
-      this.report = `${read.length === 1 ? "One conversation is" : `${read.length} conversations are`} imported from ${file.name}.`;
+      const added = await this.conversations.add(read);
+      this.report = `${importedOf(added)} imported from ${file.name}.${added < read.length ? ` ${hereOf(read.length - added)} here already.` : ""}`;
     } catch (error) {
       this.report = `Nothing is imported from ${file.name}: ${(error as Error).message}`;
     }
@@ -212,6 +212,14 @@ export class ConversationList extends LitElement {
     await this.updateComplete;
     this.renderRoot.querySelector<HTMLElement>(selector)?.focus();
   }
+}
+
+function importedOf(count: number): string {
+  return count === 0 ? "Nothing is" : count === 1 ? "One conversation is" : `${count} conversations are`;
+}
+
+function hereOf(count: number): string {
+  return count === 1 ? "One was" : `${count} were`;
 }
 
 /** A selector. Ids may come from a file. */

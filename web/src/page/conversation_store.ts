@@ -32,6 +32,8 @@ export class MemoryStore implements ConversationStore {
   close(): void {}
 }
 
+/** Milliseconds. */
+const LONGEST_WAIT = 5000;
 const NAME = `gemlet conversations ${SITE}`;
 
 interface Schema extends DBSchema {
@@ -41,11 +43,21 @@ interface Schema extends DBSchema {
 /** `onChange` is called when another tab has changed what is kept. Throws GemletError "storage" where the browser keeps nothing. */
 export async function openStore(onChange: () => void): Promise<ConversationStore> {
   try {
-    const database = await openDB<Schema>(NAME, 1, { upgrade: (made) => void made.createObjectStore("conversations", { keyPath: "id" }) });
+    const opening = openDB<Schema>(NAME, 1, {
+      upgrade: (made) => void made.createObjectStore("conversations", { keyPath: "id" }),
+      // Who deletes the site's data, or opens a newer version of it, need not wait for this tab.
+      blocking: (_, __, { target }) => (target as IDBDatabase).close(),
+    });
+    const database = await Promise.race([opening, patience()]);
     return new BrowserStore(database, onChange);
   } catch (error) {
     throw new GemletError("storage", `this browser gives the page no IndexedDB, as in some private windows and by some policies (${(error as Error).message})`);
   }
+}
+
+/** Some browsers never answer, as after another tab has crashed. */
+function patience(): Promise<never> {
+  return new Promise((_, reject) => setTimeout(() => reject(new Error("it does not open")), LONGEST_WAIT));
 }
 
 class BrowserStore implements ConversationStore {

@@ -3,6 +3,8 @@
 import type { ReactiveController, ReactiveControllerHost } from "lit";
 import type { ChatMessage } from "../engine/openai";
 import type { Conversation } from "./conversation";
+import { endOf, rememberEnd } from "./answer_ends";
+import { newConversations } from "./new_conversations";
 import { type ConversationStore, MemoryStore, openStore } from "./conversation_store";
 import { recall, remember } from "./site_storage";
 
@@ -51,6 +53,7 @@ export class Conversations implements ReactiveController {
   choose(id?: string): void {
     const chosen = this.list.find((each) => each.id === id);
     const { system } = this;
+    rememberEnd(chosen?.messages.at(-1), chosen?.finish_reason);
     this.show(chosen, chosen?.messages ?? (system === "" ? [] : [{ role: "system", content: system }]));
   }
 
@@ -68,7 +71,9 @@ export class Conversations implements ReactiveController {
       if (before) void this.write((store) => store.delete([before.id]));
       return;
     }
-    const chosen = { ...(before ?? { id: crypto.randomUUID(), title: titleOf(messages) }), messages, changed: Date.now() };
+    const { id, title } = before ?? { id: crypto.randomUUID(), title: titleOf(messages) };
+    const finish_reason = endOf(messages.at(-1));
+    const chosen = { id, title, messages, changed: Date.now(), ...(finish_reason && { finish_reason }) };
     this.show(chosen, messages);
     void this.write((store) => store.put([chosen]));
   }
@@ -93,16 +98,12 @@ export class Conversations implements ReactiveController {
     return this.write((store) => store.put(deleted));
   }
 
-  /** Adds all of them, or rejects and adds none. One whose id is here already gets another. */
-  async add(conversations: Conversation[]): Promise<void> {
-    const ids = new Set(this.list.map(({ id }) => id));
-    const added = conversations.map((each) => {
-      const id = ids.has(each.id) ? crypto.randomUUID() : each.id;
-      ids.add(id);
-      return { ...each, id };
-    });
+  /** Adds those that are not here yet, or rejects and adds none; resolves with their number. One whose id belongs to another here gets another id. */
+  async add(conversations: Conversation[]): Promise<number> {
+    const added = newConversations(conversations, this.chosen ? [this.chosen, ...this.list] : this.list);
     await (await this.opened).put(added);
     await this.refresh();
+    return added.length;
   }
 
   private find(id: string): Conversation {
@@ -164,10 +165,11 @@ export class Conversations implements ReactiveController {
   }
 }
 
-/** The beginning of the first message. */
+/** The beginning of the first message, cut between what a reader takes for letters. */
 function titleOf(messages: ChatMessage[]): string {
   const content = messages.find(({ role }) => role === "user")?.content ?? "";
   const text = typeof content === "string" ? content : content.map((part) => part.text).join(" ");
-  const letters = [...text.replace(/\s+/g, " ").trim()];
+  const beginning = text.slice(0, 50 * LONGEST_TITLE).replace(/\s+/g, " ").trim();
+  const letters = [...new Intl.Segmenter().segment(beginning)].map(({ segment }) => segment);
   return letters.length > LONGEST_TITLE ? `${letters.slice(0, LONGEST_TITLE - 1).join("").trimEnd()}…` : letters.join("") || "Untitled";
 }

@@ -43,3 +43,8 @@ export function webAddress(text: string): string | undefined {
   const { protocol, href } = new URL(text);
   return protocol === "https:" || protocol === "http:" ? href : undefined;
 }
+
+/** Text with a capital at its beginning, where that is a word and no name such as `max_tokens` or `http:`. */
+export function sentence(text: string): string {
+  return /^\p{Ll}+(?=[\s,]|$)/u.test(text) ? text.charAt(0).toUpperCase() + text.slice(1) : text;
+}

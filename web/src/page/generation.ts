@@ -1,15 +1,15 @@
 /** Runs one streamed answer for a view: its speed, how it ended, and how to stop it. */
 
 import type { ReactiveController, ReactiveControllerHost } from "lit";
-import type { ChatCompletionChunk, CompletionChunk, Usage } from "../engine/openai";
+import type { ChatCompletionChunk, CompletionChunk, FinishReason, Usage } from "../engine/openai";
 import type { StatusEvent } from "./events";
 import { formatSpeed } from "./format";
 
 type Chunk = ChatCompletionChunk | CompletionChunk;
 
 export interface Ending {
-  /** The finish_reason, or "abort"; "" where an error ended the answer. */
-  finish: string;
+  /** Undefined where the answer was stopped, or ended by an error. */
+  finish: FinishReason | undefined;
   usage: Usage | undefined;
 }
 
@@ -43,7 +43,6 @@ export class Generation implements ReactiveController {
     if (!this.aborter) return;
     this.aborter.abort();
     this.aborter = undefined;
-    this.report("Stopped");
     this.host.requestUpdate();
   }
 
@@ -54,7 +53,7 @@ export class Generation implements ReactiveController {
   ): Promise<Ending | undefined> {
     const aborter = (this.aborter = new AbortController());
     const isCurrent = (): boolean => this.aborter === aborter;
-    let ending: Ending = { finish: "", usage: undefined };
+    let ending: Ending = { finish: undefined, usage: undefined };
     this.report("Reading the prompt…");
     this.host.requestUpdate();
     try {
@@ -74,7 +73,8 @@ export class Generation implements ReactiveController {
     take: (choice: C["choices"][number]) => void,
   ): Promise<Ending> {
     const started = performance.now();
-    const ending: Ending = { finish: "", usage: undefined };
+    const ending: Ending = { finish: undefined, usage: undefined };
+    let isStopped = false;
     let firstAt = 0;
     let tokens = 0;
     for await (const chunk of stream) {
@@ -82,7 +82,8 @@ export class Generation implements ReactiveController {
       ending.usage = chunk.usage ?? ending.usage;
       const choice: C["choices"][number] | undefined = chunk.choices[0];
       if (!choice) continue;
-      ending.finish = choice.aborted ? "abort" : (choice.finish_reason ?? ending.finish);
+      isStopped ||= choice.aborted === true;
+      if (!isStopped) ending.finish = choice.finish_reason ?? ending.finish;
       take(choice);
       if (choice.token_ids?.length) {
         firstAt ||= performance.now();
@@ -92,12 +93,10 @@ export class Generation implements ReactiveController {
       }
       this.host.requestUpdate();
     }
-    if (isCurrent() && ending.usage) this.report(`${ENDINGS[ending.finish] ?? "Done"}: ${speedOf(ending.usage)}`);
+    if (isCurrent() && ending.usage) this.report(`${isStopped ? "Stopped" : ending.finish === "length" ? "Done, cut at its longest" : "Done"}: ${speedOf(ending.usage)}`);
     return ending;
   }
 }
-
-const ENDINGS: Record<string, string> = { abort: "Stopped", length: "Done, cut at its longest" };
 
 function speedOf({ completion_tokens, gemlet }: Usage): string {
   return formatSpeed(completion_tokens, gemlet.decode_tokens_per_second, gemlet.time_to_first_token_ms);

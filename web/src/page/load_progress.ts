@@ -3,7 +3,7 @@
 import { css, html, LitElement } from "lit";
 import { customElement, property } from "lit/decorators.js";
 import type { Progress } from "../engine/load";
-import { formatBytes } from "./format";
+import { formatBytes, sentence } from "./format";
 import { controls } from "./styles";
 
 const NAMES: Record<Progress["phase"], string> = {
@@ -33,9 +33,6 @@ export class LoadProgress extends LitElement {
       }
       .row {
         justify-content: space-between;
-      }
-      .row span::first-letter {
-        text-transform: uppercase;
       }
       .row span {
         display: inline-block;
@@ -77,7 +74,7 @@ export class LoadProgress extends LitElement {
           (phase) => html`
             <div class="phase">
               <div class="row">
-                <span>${NAMES[phase.phase]}</span>
+                <span>${sentence(NAMES[phase.phase])}</span>
                 <span class="muted">${formatProgress(phase)}</span>
               </div>
               <progress aria-label=${NAMES[phase.phase]} max=${Math.max(1, phase.total)} value=${phase.loaded}></progress>

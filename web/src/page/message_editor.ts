@@ -41,7 +41,7 @@ export class MessageEditor extends LitElement {
 
   override render() {
     return html`
-      <textarea aria-label="Changed message" .value=${this.text} @input=${() => (this.text = this.box.value)} @keydown=${this.onKey}></textarea>
+      <textarea dir="auto" aria-label="Changed message" .value=${this.text} @input=${() => (this.text = this.box.value)} @keydown=${this.onKey}></textarea>
       <div class="row">
         <small class="muted">What follows this message is dropped.</small>
         <button class="small" @click=${this.cancel}>Cancel</button>

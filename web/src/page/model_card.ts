@@ -118,7 +118,8 @@ export class ModelCard extends LitElement {
     return html`
       <p class="license">
         Licence of the weights: ${renderLicenseName(license)}
-        ${license.file ? html` · <a href=${`models/${encodeURIComponent(name)}/${encodeURIComponent(license.file)}`} target="_blank" rel="noopener">read it</a>` : nothing}
+        ${license.file ? html` · <a href=${`models/${encodeURIComponent(name)}/${encodeURIComponent(license.file)}`} target="_blank" rel="noopener">read it</a>` : nothing}<br />
+        <a href="THIRD_PARTY_NOTICES.txt" target="_blank">Licences of the software</a>
       </p>
     `;
   }

@@ -1,6 +1,8 @@
 /** The models that this site offers, and the one that the address asks for. */
 
+import { list, object, text, whole } from "../artifact/check_shape";
 import { fetchJson } from "../artifact/fetching";
+import { show } from "../engine/check_fields";
 import { GemletError } from "../errors";
 
 export interface ModelEntry {
@@ -9,12 +11,28 @@ export interface ModelEntry {
   bytes: number;
 }
 
+const INDEX = object({ models: list(object({ name: text, title: text, bytes: whole() })) });
+
+/** A name that leads out of the folder of models is none. */
+const FOLDER = /^(?!\.+$)[^/\\?#%\s]+$/;
+
 /** Throws GemletError "network" or "bad-artifact". */
 export async function fetchModels(): Promise<ModelEntry[]> {
   const address = new URL("models/index.json", document.baseURI).href;
-  const index = (await fetchJson(address)) as { models?: ModelEntry[] };
-  if (!index.models?.length) throw new GemletError("bad-artifact", `${address}: it lists no model; compile one with build.py`);
-  return index.models;
+  return modelsOf(await fetchJson(address), address);
+}
+
+/** Those of an index from `address`, each name once. Throws GemletError "bad-artifact". */
+export function modelsOf(index: unknown, address: string): ModelEntry[] {
+  const fail = (problem: string): never => {
+    throw new GemletError("bad-artifact", `${address}: ${problem}`);
+  };
+  INDEX(index, "index", fail);
+  const { models } = index as { models: ModelEntry[] };
+  const wrong = models.find(({ name }) => !FOLDER.test(name));
+  if (wrong) fail(`expected the name of a folder, found ${show(wrong.name)}`);
+  if (models.length === 0) fail("it lists no model; compile one with build.py");
+  return models.filter(({ name }, place) => models.findIndex((each) => each.name === name) === place);
 }
 
 /** `?model=NAME`, else the first. Throws GemletError "bad-request" where there is no such model. */

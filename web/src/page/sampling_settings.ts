@@ -1,11 +1,14 @@
 /** `<gemlet-sampling>`: how the next token is drawn, in a folded panel. The browser remembers what is set. */
 
 import { css, html, LitElement } from "lit";
-import { customElement } from "lit/decorators.js";
+import { customElement, property } from "lit/decorators.js";
 import { live } from "lit/directives/live.js";
 import type { ChatParams } from "../engine/openai";
 import { recall, remember } from "./site_storage";
 import { controls } from "./styles";
+
+/** Most tokens that a base model writes where nothing is set: it has no end of its own, as an answer in a chat has. */
+export const TEXT_TOKENS = 256;
 
 type Field = "temperature" | "top_k" | "top_p" | "min_p" | "seed" | "max_tokens";
 type Values = Partial<Record<Field, number>>;
@@ -29,7 +32,7 @@ const INPUTS: Input[] = [
   { field: "top_p", label: "Top-p", hint: "1: off", value: "0.95", min: 0.01, max: 1, step: 0.01 },
   { field: "min_p", label: "Min-p", hint: "0: off", value: "0", min: 0, max: 1, step: 0.01 },
   { field: "seed", label: "Seed", hint: "empty: random", value: "", min: 0, max: 2 ** 32 - 1, step: 1 },
-  { field: "max_tokens", label: "Max tokens", hint: "longest answer", value: "256", min: 1, step: 1 },
+  { field: "max_tokens", label: "Max tokens", hint: "", value: "", min: 1, step: 1 },
 ];
 
 /** Of each field; "" where it is to be left out. */
@@ -72,6 +75,8 @@ export class SamplingSettings extends LitElement {
     `,
   ];
 
+  /** Whether what is set is for a chat. */
+  @property({ type: Boolean }) chat = false;
   private texts = readTexts();
 
   /** What is set; empty fields are left out. */
@@ -100,7 +105,7 @@ export class SamplingSettings extends LitElement {
                     @input=${({ target }: InputEvent) => this.set({ [field]: (target as HTMLInputElement).value })}
                   />
                 </label>
-                <small id=${field}>${hint}</small>
+                <small id=${field}>${hint || (this.chat ? "empty: no limit" : `empty: ${TEXT_TOKENS}`)}</small>
               </div>
             `,
           )}

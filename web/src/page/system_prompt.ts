@@ -45,6 +45,7 @@ export class SystemPrompt extends LitElement {
         <summary>System prompt</summary>
         <p class="muted" id="hint">Each new chat tells the model this first.</p>
         <textarea
+          dir="auto"
           aria-label="System prompt"
           aria-describedby="hint"
           .value=${this.text}

@@ -7,6 +7,7 @@
  */
 
 import { Tokenizer as LibraryTokenizer } from "@huggingface/tokenizers";
+import { flag, list, mapOf, object, text as word, whole } from "../artifact/check_shape";
 import type { TokenizerFacts } from "../artifact/manifest";
 import { GemletError } from "../errors";
 import { joined, longEnough } from "./long_text";
@@ -21,8 +22,14 @@ interface AddedToken {
 
 interface TokenizerFile {
   added_tokens: AddedToken[];
-  model?: { vocab?: Record<string, number> };
+  model: { vocab: Record<string, number> };
 }
+
+/** Of what is looked at here; the library knows the rest. */
+const TOKENIZER_FILE = object({
+  added_tokens: list(object({ id: whole(0, 2 ** 31), content: word, special: flag })),
+  model: object({ vocab: mapOf(whole(0, 2 ** 31)) }),
+});
 
 export class Tokenizer {
   /** Special tokens by their text. */
@@ -46,6 +53,10 @@ export class Tokenizer {
     private readonly facts: TokenizerFacts,
     template = "",
   ) {
+    const fail = (problem: string): never => {
+      throw new GemletError("bad-artifact", `${facts.file}: not a tokenizer: ${problem}`);
+    };
+    TOKENIZER_FILE(file, "tokenizer", fail);
     const { added_tokens, ...rest } = file as TokenizerFile;
     const { model } = rest;
     // White space that is a token is ordinary text in a template.
@@ -58,8 +69,8 @@ export class Tokenizer {
     }
     this.special = new Map(added_tokens.filter(isSpecial).map(({ content, id }) => [content, id]));
     this.structure = new Set(this.special.values());
-    let longest = Math.max(1, ...added_tokens.map(({ content }) => content.length));
-    for (const text in model?.vocab) longest = Math.max(longest, text.length);
+    let longest = added_tokens.reduce((most, { content }) => Math.max(most, content.length), 1);
+    for (const text in model.vocab) longest = Math.max(longest, text.length);
     this.longest = longest;
     this.unlisted = new Map(added_tokens.filter(({ id }) => this.structure.has(id) && this.library.id_to_token(id) === undefined).map(({ id, content }) => [id, content]));
     this.silentIds = new Set(added_tokens.filter(({ special }) => special).map(({ id }) => id));
@@ -87,7 +98,11 @@ export class Tokenizer {
   }
 
   private encodeAll(text: string): number[] {
-    return text === "" ? [] : this.library.encode(text, { add_special_tokens: false }).ids;
+    try {
+      return text === "" ? [] : this.library.encode(text, { add_special_tokens: false }).ids;
+    } catch (cause) {
+      throw new GemletError("bad-artifact", `${this.facts.file}: the tokenizer fails with a text of ${text.length} characters: ${(cause as Error).message}`);
+    }
   }
 
   /** Special tokens, and the texts between them, in order. */

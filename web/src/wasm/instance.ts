@@ -6,6 +6,8 @@ import { GemletError } from "../errors";
 export interface Exports {
   /** Does a step, before any thread serves. Older artifacts, which have no step for trials, lack it. */
   alone(step: number): void;
+  /** Does the launches first … last - 1 of a step, while no step is under way. */
+  part(step: number, first: number, last: number): void;
   /** Called by thread 0: does a step together with the threads that serve. */
   run(step: number, threads: number): void;
   /** Called by each other thread, once: takes part in every step until `quit`. */

@@ -3,6 +3,8 @@
 import type { Manifest, WasmModule, WasmProgram } from "../artifact/manifest";
 import type { ShardSink } from "../artifact/shards";
 import type { ActivationsRequest, ArtifactSource, Backend, BackendInfo, CacheCopy, Drawn, DrawRequest, KernelsRequest, Sampling } from "../backend/backend";
+import { walkLayers } from "../backend/layer_walk";
+import { GREEDY } from "../backend/sampling";
 import { State } from "../backend/state";
 import { Turns } from "../backend/turn";
 import { usedBytes } from "../backend/used_bytes";
@@ -25,6 +27,9 @@ interface Loaded {
   exports?: Exports;
   pool?: Pool;
 }
+
+/** More than a step has. */
+const MOST_LAUNCHES = 2 ** 31 - 1;
 
 /** Of the warm-up's tokens: with so many before them the loops of attention run long enough for browsers to compile them well. */
 const WARM_POSITION = 500;
@@ -115,7 +120,7 @@ export class WasmBackend implements Backend {
    * to caches and state is written anew by a conversation before it is read.
    */
   private warmUp(): void {
-    this.start({ temperature: 0, top_k: 0, top_p: 1, min_p: 0, seed: 0, stop: [] }, 0);
+    this.start(GREEDY, 0);
     this.need().state.setChunk(Math.max(0, Math.min(WARM_POSITION, this.manifest.context - 2)), [0]);
     for (const step of [`prefill_${this.prefillSizes.at(-1)!}`, "tail", "sample", "decode"]) this.run(step);
   }
@@ -152,6 +157,19 @@ export class WasmBackend implements Backend {
   async logits(): Promise<Float32Array<ArrayBuffer>> {
     this.run("tail");
     return this.readLogits();
+  }
+
+  layers(ids: readonly number[]): Promise<(Float32Array<ArrayBuffer> | null)[]> {
+    const { memory, state } = this.need();
+    this.start(GREEDY, 0);
+    this.kept.begin(0);
+    const width = this.manifest.facts["hidden_size"] as number;
+    return walkLayers(this.chosen.modules.find(({ file }) => file === this.info.module!.file)!.layers, ids, this.prefillSizes, {
+      prefill: (chunk) => this.prefill(chunk),
+      begin: ({ ids: own, blocks }) => state.setChunk(this.position, own, blocks),
+      run: (step, first, last = MOST_LAUNCHES) => this.attempt(step, ({ part }, number) => part(number, first, last)),
+      read: async ({ offset }, row) => new Float32Array(memory.buffer, offset + 4 * row * width, width).slice(),
+    });
   }
 
   cacheBytes(tokens: number): number {
@@ -208,9 +226,13 @@ export class WasmBackend implements Backend {
 
   /** Throws GemletError "worker-failed" where the step traps, in whatever thread: nothing can be computed any more then. */
   private run(step: string): void {
+    this.attempt(step, (exports, number) => exports.run(number, this.chosen.threads));
+  }
+
+  private attempt(step: string, work: (exports: Exports, number: number) => void): void {
     const { exports } = this.need();
     try {
-      exports!.run(this.program.steps[step]!, this.chosen.threads);
+      work(exports!, this.program.steps[step]!);
     } catch (cause) {
       this.failure = new GemletError("worker-failed", `the step "${step}" of ${this.info.module!.file} broke off: ${(cause as Error).message}; load the model again`);
       throw this.failure;

@@ -7,6 +7,8 @@ import type { Choice } from "./variants";
 
 interface Bound {
   launch: Launch;
+  /** Number of the launch in its step. */
+  number: number;
   pipeline: GPUComputePipeline;
   grid: Launch["grid"];
   substitutes: Substitutes;
@@ -25,9 +27,9 @@ export class Program {
     steps: Readonly<Record<string, Launch[]>>,
   ) {
     for (const [name, launches] of Object.entries(steps)) {
-      const bound = launches.flatMap((launch) => {
+      const bound = launches.flatMap((launch, number) => {
         const [pipeline, choice] = [pipelines[launch.kernel]!, choices[launch.kernel]!];
-        return buffers.substitutes(launch).map((substitutes) => this.bound(launch, substitutes, pipeline, choice));
+        return buffers.substitutes(launch).map((substitutes) => this.bound(launch, number, substitutes, pipeline, choice));
       });
       this.steps.set(name, bound);
     }
@@ -41,14 +43,14 @@ export class Program {
   use(kernel: number, pipeline: GPUComputePipeline, choice: Choice): void {
     this.pipelines[kernel] = pipeline;
     for (const [name, launches] of this.steps) {
-      this.steps.set(name, launches.map((each) => (each.launch.kernel === kernel ? this.bound(each.launch, each.substitutes, pipeline, choice) : each)));
+      this.steps.set(name, launches.map((each) => (each.launch.kernel === kernel ? this.bound(each.launch, each.number, each.substitutes, pipeline, choice) : each)));
     }
   }
 
   /** Encodes the first launches of one kernel in a step, at most `most`, with another shader in the kernel's place. */
   excerpt(kernel: number, step: string, most: number, pipeline: GPUComputePipeline, choice: Choice): (pass: GPUComputePassEncoder) => void {
     const own = this.steps.get(step)!.filter(({ launch }) => launch.kernel === kernel).slice(0, most);
-    const launches = own.map(({ launch, substitutes }) => this.bound(launch, substitutes, pipeline, choice));
+    const launches = own.map(({ launch, number, substitutes }) => this.bound(launch, number, substitutes, pipeline, choice));
     return (pass) => encodeLaunches(pass, launches);
   }
 
@@ -56,6 +58,13 @@ export class Program {
   encode(encoder: GPUCommandEncoder, step: string): void {
     const pass = encoder.beginComputePass();
     encodeLaunches(pass, this.steps.get(step)!);
+    pass.end();
+  }
+
+  /** The same with the launches first … last - 1 of the step. */
+  encodePart(encoder: GPUCommandEncoder, step: string, first: number, last: number): void {
+    const pass = encoder.beginComputePass();
+    encodeLaunches(pass, this.steps.get(step)!.filter(({ number }) => first <= number && number < last));
     pass.end();
   }
 
@@ -68,8 +77,8 @@ export class Program {
     }
   }
 
-  private bound(launch: Launch, substitutes: Substitutes, pipeline: GPUComputePipeline, choice: Choice): Bound {
-    return { launch, substitutes, pipeline, grid: choice?.grid ?? launch.grid, group: this.bind(launch, pipeline, substitutes) };
+  private bound(launch: Launch, number: number, substitutes: Substitutes, pipeline: GPUComputePipeline, choice: Choice): Bound {
+    return { launch, number, substitutes, pipeline, grid: choice?.grid ?? launch.grid, group: this.bind(launch, pipeline, substitutes) };
   }
 
   private bind(launch: Launch, pipeline: GPUComputePipeline, substitutes: Substitutes): GPUBindGroup {

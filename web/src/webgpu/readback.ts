@@ -10,12 +10,14 @@ export class Readback {
   constructor(
     private readonly device: GPUDevice,
     private readonly source: GPUBuffer,
+    private readonly offset = 0,
+    private readonly bytes = source.size,
   ) {}
 
   /** Adds the copy to `encoder`. */
   encode(encoder: GPUCommandEncoder): Read {
     const staging = this.free.pop() ?? this.allocate();
-    encoder.copyBufferToBuffer(this.source, 0, staging, 0, this.source.size);
+    encoder.copyBufferToBuffer(this.source, this.offset, staging, 0, this.bytes);
     return async () => {
       await staging.mapAsync(GPUMapMode.READ);
       const bytes = staging.getMappedRange().slice(0);
@@ -32,7 +34,7 @@ export class Readback {
   private allocate(): GPUBuffer {
     const buffer = this.device.createBuffer({
       label: `${this.source.label} read-back`,
-      size: this.source.size,
+      size: this.bytes,
       usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST,
     });
     this.all.push(buffer);

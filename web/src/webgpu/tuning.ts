@@ -1,6 +1,7 @@
 /** Chooses what stands for each kernel, as the page asks: unmeasured, from memory, or by trying it out on the device. */
 
 import type { KernelSpec } from "../artifact/manifest";
+import { mapOf, text } from "../artifact/check_shape";
 import { DeviceMemory } from "../artifact/device_memory";
 import type { ActivationsRequest, ArtifactSource, KernelsInfo, KernelsRequest } from "../backend/backend";
 import type { OpenDevice } from "./device";
@@ -71,7 +72,7 @@ export class Tuning {
     const { tuning } = request;
     const measures = hasVariants(manifest) && (tuning === "auto" || (tuning !== "off" && "milliseconds" in tuning));
     const subject = JSON.stringify([manifest, [...offered].sort(), request.activations]);
-    const memory = measures ? await DeviceMemory.of<Winners>("tuning", identity, manifest.name, subject) : null;
+    const memory = measures ? await DeviceMemory.of<Winners>("tuning", identity, manifest.name, subject, mapOf(text)) : null;
     return new Tuning(device, artifact, memory, request, adapter, (tuning === "auto" && (await memory?.recall())) || null);
   }
 

@@ -3,6 +3,8 @@
 import type { Manifest } from "../artifact/manifest";
 import type { ShardSink } from "../artifact/shards";
 import type { ActivationsRequest, ArtifactSource, Backend, BackendInfo, CacheCopy, Drawn, DrawRequest, EmbeddingsRequest, KernelsRequest, Sampling } from "../backend/backend";
+import { walkLayers } from "../backend/layer_walk";
+import { GREEDY } from "../backend/sampling";
 import { State } from "../backend/state";
 import { GemletError } from "../errors";
 import type { Chunk } from "../generate/chunks";
@@ -124,12 +126,19 @@ export class WebGpuBackend implements Backend {
     this.state.start(sampling);
   }
 
-  prefill({ ids, blocks, size }: Chunk): Promise<void> {
-    const { program, buffers } = this.need();
+  /** Lets the next step work on a chunk. */
+  private setChunk({ ids, blocks, size }: Chunk): void {
+    const { buffers } = this.need();
     this.growCaches(this.position + size);
     this.state.setChunk(this.position, ids, blocks);
     this.device.queue.writeBuffer(buffers.gpu[this.manifest.state.buffer]!, 0, this.stateBytes);
     buffers.loadRows(ids);
+  }
+
+  prefill(chunk: Chunk): Promise<void> {
+    const { program } = this.need();
+    const { ids, size } = chunk;
+    this.setChunk(chunk);
     const step = `prefill_${size}`;
     const { told } = this.watch.first(`the step ${step}`, () => {
       const encoder = this.device.createCommandEncoder();
@@ -163,6 +172,27 @@ export class WebGpuBackend implements Backend {
       return [logitsReadback.encode(encoder)];
     });
     return new Float32Array(logits!);
+  }
+
+  layers(ids: readonly number[]): Promise<(Float32Array<ArrayBuffer> | null)[]> {
+    const { program, buffers } = this.need();
+    this.start(GREEDY, 0);
+    this.kept.begin(0);
+    return walkLayers(this.manifest.layers, ids, this.prefillSizes, {
+      prefill: (chunk) => this.prefill(chunk),
+      begin: (chunk) => this.setChunk(chunk),
+      run: (step, first, last = Infinity) => {
+        const encoder = this.device.createCommandEncoder();
+        program.encodePart(encoder, step, first, last);
+        this.device.queue.submit([encoder.finish()]);
+      },
+      read: async ({ buffer }, row) => {
+        const bytes = 4 * (this.manifest.facts["hidden_size"] as number);
+        const readback = new Readback(this.device, buffers.gpu[buffer]!, row * bytes, bytes);
+        const [hidden] = await this.submit("a layer", (encoder) => [readback.encode(encoder)]).finally(() => readback.destroy());
+        return new Float32Array(hidden!);
+      },
+    });
   }
 
   cacheBytes(tokens: number): number {
