@@ -56,7 +56,7 @@ def test_a_window_that_holds_no_token_is_refused(family, value):
 
 
 @pytest.mark.parametrize(("stated", "message"), [
-    ({"num_hidden_layers": 1_000_000}, "num_hidden_layers: expected a whole number from 1 to 1000, found 1000000"),
+    ({"num_hidden_layers": 1_000_000}, "num_hidden_layers: expected a whole number from 1 to 128, found 1000000"),
     ({"rms_norm_eps": 0}, "rms_norm_eps: expected a number above 0"),
     ({"rms_norm_eps": -1e-6}, "rms_norm_eps: expected a number above 0"),
     ({"rms_norm_eps": math.nan}, "rms_norm_eps: expected a number above 0, .* found nan"),
