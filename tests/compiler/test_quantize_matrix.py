@@ -45,6 +45,20 @@ def test_tensors_are_joined_row_by_row_whatever_the_block(tensors, monkeypatch, 
     np.testing.assert_array_equal(decode_matrix(data, scales, name, 116, 72, tile_rows), expected)
 
 
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("block_values", [1, 64 * 72, 1 << 21])
+@pytest.mark.parametrize("gaps", [(29, 32), (4, 5), (58, 60), (2, 67)])
+def test_rows_of_zeros_come_where_parts_are_filled_up(tensors, monkeypatch, name, block_values, gaps):
+    monkeypatch.setattr(matrix_module, "BLOCK_VALUES", block_values)
+    held, stored = gaps
+    matrix = EncodedMatrix(tensors, name, gaps=gaps)
+    decoded = decode_matrix(*encoded_buffers(matrix), name, matrix.rows, matrix.columns).reshape(-1, stored, 72)
+    plain = EncodedMatrix(tensors, name)
+    expected = decode_matrix(*encoded_buffers(plain), name, 116, 72)
+    np.testing.assert_array_equal(decoded[:, :held].reshape(116, 72), expected)
+    assert matrix.rows == 116 // held * stored and not decoded[:, held:].any()
+
+
 @pytest.mark.parametrize(("name", "sources"), [("q4", ["Q4_0", "Q4_0"]), ("q8", ["Q4_0", "Q5_0", "Q8_0"])])
 def test_blocks_of_the_same_grid_stay_lossless_through_the_layout(tmp_path, name, sources):
     tensors = [

@@ -1,16 +1,29 @@
 """Configurations of small Gemmas at random, none of whose sizes is friendly to a kernel: the same seed gives the same one, for ever.
 
-Kernels of equal sizes are compiled once, so that the sizes come in sets: SEEDS_A_GROUP seeds share SETS of them and differ in all the rest.
+Kernels of equal sizes are compiled once, so that all that shapes them comes in sets: SEEDS_A_GROUP seeds share SETS of them, and differ in layers, KV sharing, heads
+and caps of logits, weights and prompts.
 """
 from dataclasses import dataclass
 
 import numpy as np
 
 SLIDING, GLOBAL = "sliding_attention", "full_attention"
-SEEDS_A_GROUP, SETS = 300, 15
+SEEDS_A_GROUP, SETS = 300, 20
 FORMATS = ("f32", "f16", "q8", "q4", "mobile")
 VARIANTS = ("int16-relaxed", "int16-simd128", "float")
 CHUNKS = ((16,), (5, 16), (11,), (7, 19))
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What kernels depend on. values: of the configuration."""
+
+    family: str
+    format: str
+    values: dict
+    context: int
+    chunks: tuple[int, ...]
+    variant: str
 
 
 @dataclass(frozen=True)
@@ -40,8 +53,8 @@ def pick(rng: np.random.Generator, *values):
     return values[rng.integers(len(values))]
 
 
-def draw_sizes(number: int) -> tuple[str, str, dict]:
-    """The family, the format and the sizes of a set."""
+def draw_sizes(number: int) -> Sizes:
+    """The sizes of a set."""
     rng = np.random.default_rng([7, number])
     family, format = pick(rng, "gemma3", "gemma4", "gemma4"), FORMATS[number % len(FORMATS)]
     kv_heads = int(pick(rng, 1, 1, 2, 3))
@@ -57,7 +70,10 @@ def draw_sizes(number: int) -> tuple[str, str, dict]:
     if family == "gemma3":  # transformers asks for it
         heads = sizes["num_attention_heads"]
         sizes["hidden_size"] = heads * (sizes["hidden_size"] // heads + 1)
-    return family, format, sizes | ({} if family == "gemma3" else gemma4_sizes(rng, sizes, step))
+    values = sizes | ({} if family == "gemma3" else gemma4_sizes(rng, sizes, step))
+    # Few values in a mobile one, so that a step can be found which keeps all of them from its edges.
+    context = int(pick(rng, 37, 53)) if format == "mobile" else int(pick(rng, 37, 53, 77, 101))
+    return Sizes(family, format, values, context, pick(rng, *CHUNKS), VARIANTS[number // len(FORMATS) % len(VARIANTS)])
 
 
 def gemma4_sizes(rng: np.random.Generator, sizes: dict, step: int) -> dict:
@@ -96,19 +112,17 @@ def set_of(seed: int) -> int:
 def draw(seed: int) -> Configuration:
     """The configuration of a seed, from 0."""
     rng = np.random.default_rng([8, seed])
-    family, format, sizes = draw_sizes(seed // SEEDS_A_GROUP * SETS + int(rng.integers(SETS)))
-    context, chunks = int(pick(rng, 37, 53, 77, 101)), pick(rng, *CHUNKS)
+    drawn = draw_sizes(seed // SEEDS_A_GROUP * SETS + int(rng.integers(SETS)))
+    family, sizes, context = drawn.family, drawn.values, drawn.context
     config = sizes | draw_layers(rng, family, sizes) | dict(
         max_position_embeddings=context, tie_word_embeddings=bool(rng.random() < 0.6), final_logit_softcapping=pick(rng, None, 30.0),
         initializer_range=0.2, rms_norm_eps=1e-6)
     if family == "gemma3":
         config |= dict(query_pre_attn_scalar=int(rng.integers(7, 30)))
-    if format == "mobile":
-        # Few values, so that a step can be found which keeps all of them from its edges.
-        context = min(context, 53)
-        config |= dict(tie_word_embeddings=False, max_position_embeddings=context)
-    answer, window, chunk = 3, sizes["sliding_window"], max(chunks)
+    if drawn.format == "mobile":
+        config |= dict(tie_word_embeddings=False)
+    answer, window, chunk = 3, sizes["sliding_window"], max(drawn.chunks)
     longest = context - answer
     bounds = [1, 2, window - 1, window, window + 1, chunk - 1, chunk, chunk + 1, 2 * chunk, 2 * chunk + 1, longest]
     prompts = sorted({min(int(pick(rng, *bounds)), longest), min(int(pick(rng, *bounds)), longest), int(rng.integers(1, longest + 1))})
-    return Configuration(seed, family, format, config, context, chunks, str(pick(rng, *VARIANTS)), tuple(prompts), answer)
+    return Configuration(seed, family, drawn.format, config, context, drawn.chunks, drawn.variant, tuple(prompts), answer)

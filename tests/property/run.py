@@ -49,7 +49,7 @@ def main() -> int:
         if text := failure(seed, outcomes):
             failed += 1
             print(text, flush=True)
-        if count % 50 == 0 or count == options.configurations:
+        if count % 20 == 0 or count == options.configurations:
             figures = ", ".join(f"{key} {worst[key]:.2g}" for key in sorted(worst))
             print(f"{count} configurations in {time.monotonic() - start:.0f} s, {failed} failed; worst errors: {figures}", flush=True)
     return 1 if failed else 0
