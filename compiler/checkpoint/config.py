@@ -101,12 +101,13 @@ def _text_part(outer: Fields) -> tuple[str, Fields]:
             f"{outer.where}unknown model_type {stated!r}; expected one of {', '.join(TEXT_MODEL_TYPE)}."
         )
     if outer.is_null("text_config"):
-        return model_type, Fields({key: value for key, value in outer.values.items() if key != "text_config"}, outer.where)
+        flat = {key: value for key, value in outer.values.items() if key != "text_config"}
+        return model_type, Fields(flat, outer.where)
     inner = outer.object("text_config")
     own = inner.values.get("model_type", model_type)
     if own not in (model_type, stated):
         raise inner.error("model_type", model_type)
-    # Of a multimodal model the outer value says whether the head is tied; its default is true, whatever text_config says.
+    # Of a multimodal model the outer value says whether the head is tied; its default is true, as in transformers.
     beside = {"tie_word_embeddings": True}
     beside |= {key: outer.values[key] for key in ("tie_word_embeddings", "eos_token_id") if not outer.is_null(key)}
     if "eos_token_id" in inner.values:

@@ -11,8 +11,8 @@ OWN = ("head_dim", "num_key_value_heads")
 def per_layer_config(fields: Fields) -> dict[str, dict[str, Any]]:
     """`per_layer_config` as transformers writes it: layers, in order, with what differs from the other fields.
 
-    Removes `global_head_dim` and `num_global_key_value_heads`, which count where it is absent; a null head size is that of
-    the other layers. Raises GemletError, naming the field, for anything else than whole numbers of OWN by layer.
+    Removes `global_head_dim` and `num_global_key_value_heads`, which count where it is absent; a null head size is that
+    of the other layers. Raises GemletError, naming the field, for anything else than whole numbers of OWN by layer.
     """
     config = fields.values
     older = _of_global_layers(fields)
@@ -24,8 +24,9 @@ def per_layer_config(fields: Fields) -> dict[str, dict[str, Any]]:
     places = Fields(stated, f"{fields.where}per_layer_config.")
     found = {}
     for layer in sorted(stated, key=lambda key: (len(str(key)), str(key))):
-        if not (str(layer).isdecimal() and str(layer).isascii() and len(str(layer)) < 9 and int(layer) < config["num_hidden_layers"]):
-            raise places.error(layer, f"layers from 0 to {config['num_hidden_layers'] - 1} as keys", f" The key is {layer!r}.")
+        last = config["num_hidden_layers"] - 1
+        if not (str(layer).isdecimal() and str(layer).isascii() and len(str(layer)) < 9 and int(layer) <= last):
+            raise places.error(layer, f"layers from 0 to {last} as keys", f" The key is {layer!r}.")
         own = _own_values(places.object(layer), config)
         if own:
             found[int(layer)] = own
@@ -59,6 +60,7 @@ def _own_values(layer: Fields, config: dict[str, Any]) -> dict[str, int]:
         if key in config and value == config[key]:
             continue
         if key not in OWN:
-            raise layer.error(key, f"the value of all layers, {config.get(key)!r}; a layer may differ in {' and '.join(OWN)} alone")
+            expected = f"the value of all layers, {config.get(key)!r}; a layer may differ in {' and '.join(OWN)} alone"
+            raise layer.error(key, expected)
         own[key] = layer.whole(key, *WHOLE[key])
     return own

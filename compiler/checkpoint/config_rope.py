@@ -58,8 +58,8 @@ def _by_kind(fields: Fields) -> dict[str, dict[str, Any] | None]:
     flat = sorted(set(places.values) - set(KINDS))
     if flat:
         raise GemletError(
-            f"{places.where}{flat[0]}: expected one object for each layer kind, {' and '.join(KINDS)}, in rope_parameters; "
-            f"found {', '.join(flat)} outside of them. Move the keys into the kinds that they are meant for."
+            f"{places.where}{flat[0]}: expected one object for each layer kind, {' and '.join(KINDS)}, in rope_parameters;"
+            f" found {', '.join(flat)} outside of them. Move the keys into the kinds that they are meant for."
         )
     return {kind: None if places.is_null(kind) else _with_type(places.object(kind)) for kind in places.values}
 

@@ -7,7 +7,7 @@ from compiler.errors import GemletError
 
 
 class Fields:
-    """The keys of one JSON object. where: the file and, within it, the object's own place: `config.json: text_config.`"""
+    """The keys of one JSON object. where: file and place, as in `config.json: text_config.`"""
 
     def __init__(self, values: dict[str, Any], where: str) -> None:
         self.values, self.where = values, where

@@ -1,4 +1,4 @@
-"""Tells what a file is that is not what its name says: pointers and pages saved in a file's place, and other formats."""
+"""Tells what a file is that is not what its name says: a pointer or a page in its place, or another format."""
 
 import struct
 from pathlib import Path
@@ -10,7 +10,7 @@ PAGES = (b"<!doctype html", b"<html", b"<?xml", b"<!--")
 
 
 def require_content(path: Path, expected: str) -> None:
-    """Raises GemletError where the file, which should be `expected`, holds something else that is known by its beginning."""
+    """Raises GemletError where the file, which should be `expected`, begins as something else does."""
     with open(path, "rb") as stream:
         found = _found(stream.read(BEGINNING))
     if found is not None:
@@ -25,7 +25,7 @@ def _found(start: bytes) -> str | None:
     if start.startswith(b"version https://git-lfs"):
         return "a Git LFS pointer, which stands for the file in a repository. Run `git lfs pull` in its folder."
     if text.lower().startswith(PAGES):
-        return "an HTML page, which a site sends in place of a file that needs a login or is not there. Download the file itself."
+        return "an HTML page, which a site sends where a file needs a login or is not there. Download the file itself."
     if start.startswith((b"PK\x03\x04", b"\x80\x02", b"\x80\x04")):
         return "PyTorch's own format, which can run code when it is read. " + CONVERT
     if start[:4] in (b"ggml", b"lmgg", b"tjgg", b"ggjt", b"fmgg", b"ggmf"):

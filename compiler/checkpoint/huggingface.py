@@ -20,7 +20,8 @@ from compiler.checkpoint.tokenizer_added import token_text, tokenizer_config
 from compiler.checkpoint.weight_files import read_entries
 from compiler.errors import GemletError
 
-SAMPLING = {"temperature": -1e-9, "top_k": -1, "top_p": -1e-9}  # defaults that a checkpoint may state, and what each is above
+# Defaults that a checkpoint may state, and what each must be above.
+SAMPLING = {"temperature": -1e-9, "top_k": -1, "top_p": -1e-9}
 
 
 def open_folder(folder: Path, title: str) -> Checkpoint:

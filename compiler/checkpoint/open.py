@@ -39,7 +39,7 @@ def open_checkpoint(model: str | Path) -> Checkpoint:
 
 def _open_file(path: Path) -> Checkpoint:
     if path.suffix == ".safetensors" or path.name.endswith(".safetensors.index.json"):
-        raise GemletError(f"{path}: a file with weights alone. Give its folder, which has the config.json and the tokenizer, too.")
+        raise GemletError(f"{path}: a file with weights alone. Give its folder, which has config.json and tokenizer, too.")
     if path.suffix == ".json":
         if path.name == "adapter_config.json":
             raise adapter_error(path.parent)
@@ -56,7 +56,9 @@ def _open_directory(folder: Path) -> Checkpoint:
     models = text_models(sorted(file.name for file in folder.glob("*.gguf")))
     if not models:
         found = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
-        raise GemletError(f"{folder}: holds neither config.json nor a .gguf file; found {found}. Is this the checkpoint's folder?")
+        raise GemletError(
+            f"{folder}: holds neither config.json nor a .gguf file; found {found}. Is this the checkpoint's folder?"
+        )
     if len(models) > 1:
         raise GemletError(f"{folder}: holds {len(models)} GGUF models ({', '.join(models)}). Give the file of one.")
     return open_gguf(folder / models.popitem()[1][0])

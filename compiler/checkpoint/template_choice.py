@@ -1,4 +1,4 @@
-"""Finds a checkpoint's chat template: the one that transformers takes for a chat without tools, or another one that it names."""
+"""Finds a checkpoint's chat template: the one that transformers takes, or, without a default, the first by name."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,7 +23,8 @@ def folder_template(folder: Path) -> tuple[str | None, list[str]]:
     files = {"default": folder / FILE} if (folder / FILE).is_file() else {}
     files |= {path.stem: path for path in sorted((folder / FOLDER).glob("*.jinja")) if path.stem not in files}
     if files:
-        return _chosen({name: read_text(path) for name, path in files.items()}, {name: str(path) for name, path in files.items()}, str(folder))
+        texts = {name: read_text(path) for name, path in files.items()}
+        return _chosen(texts, {name: str(path) for name, path in files.items()}, str(folder))
     config = tokenizer_config(folder)
     found = _by_name(config)
     if not found and (folder / OLDER).is_file():
@@ -35,7 +36,7 @@ def folder_template(folder: Path) -> tuple[str | None, list[str]]:
 
 
 def gguf_template(metadata: Mapping[str, Any], path: Path) -> tuple[str | None, list[str]]:
-    """The template of a GGUF file: `tokenizer.chat_template`, or one of those with `.NAME` behind it. Raises as `folder_template` does."""
+    """The template of a GGUF file: `tokenizer.chat_template`, or one with `.NAME` behind it. Raises as `folder_template`."""
     fields = Fields(dict(metadata), f"{path}: metadata ")
     keys = {"default": GGUF_KEY} if GGUF_KEY in metadata else {}
     keys |= {key.removeprefix(f"{GGUF_KEY}."): key for key in metadata if key.startswith(f"{GGUF_KEY}.")}

@@ -9,7 +9,10 @@ PREFIXES = ("model.language_model.", "language_model.model.", "language_model.",
 OTHER_PARTS = ("vision_tower.", "audio_tower.", "embed_vision.", "embed_audio.", "multi_modal_projector.")
 # What libraries put before all names: PEFT, torch's data parallelism, torch.compile.
 WRAPPERS = ("base_model.model.", "module.", "_orig_mod.")
-ADAPTED = (".lora_", "lora_A", "lora_B", "lora_magnitude", ".base_layer.", ".modules_to_save.", ".original_module.", ".ia3_", ".oft_", ".hada_w")
+ADAPTED = (
+    *(".lora_", "lora_A", "lora_B", "lora_magnitude", ".ia3_", ".oft_", ".hada_w"),
+    *(".base_layer.", ".modules_to_save.", ".original_module."),
+)
 HEADS = ("lm_head.weight", "model.lm_head.weight")  # as transformers reads them
 HEAD_OF_TEXT_PART = "language_model.lm_head.weight"  # as older multimodal checkpoints have it
 
@@ -59,8 +62,8 @@ def _unwrapped(sources: list[str], where: str) -> dict[str, str]:
         if len(wrapped[wrapper]) != len(bare):
             other = next(name for name in bare.values() if not name.startswith(wrapper))
             raise GemletError(
-                f"{where}: {len(wrapped[wrapper])} of {len(bare)} tensors begin with {wrapper}, such as {wrapped[wrapper][0]}, and others "
-                f"do not, such as {other}. Save the model again, without what wraps it."
+                f"{where}: {len(wrapped[wrapper])} of {len(bare)} tensors begin with {wrapper}, such as {wrapped[wrapper][0]}, "
+                f"and others do not, such as {other}. Save the model again, without what wraps it."
             )
         bare = {source: name.removeprefix(wrapper) for source, name in bare.items()}
     return bare

@@ -36,6 +36,8 @@ def are_equal(one: Tensor, other: Tensor) -> bool:
     for start in range(0, one.row_count, rows):
         stop = min(start + rows, one.row_count)
         pair = [tensor.raw_rows(start, stop) if same_format else tensor.rows(start, stop) for tensor in (one, other)]
-        if not np.array_equal(*pair) and not (same_format and np.array_equal(one.rows(start, stop), other.rows(start, stop))):
+        if np.array_equal(*pair):
+            continue
+        if not same_format or not np.array_equal(one.rows(start, stop), other.rows(start, stop)):  # -0 is 0
             return False
     return True

@@ -1,4 +1,4 @@
-"""Tokens that a folder's tokenizer.json does not know, but a file beside it does: with the ids that transformers gives them."""
+"""Tokens that a folder's tokenizer.json does not know, but a file beside it does, with transformers' ids."""
 
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,9 @@ def with_added_tokens(document: dict[str, Any], folder: Path, rows: int | None) 
 def pieces(document: dict[str, Any]) -> dict[str, int]:
     """The vocabulary of a tokenizer.json that the library has read: texts and ids. Unigram's are numbered in their order."""
     vocabulary = document["model"].get("vocab") or {}
-    return dict(vocabulary) if isinstance(vocabulary, dict) else {piece[0]: number for number, piece in enumerate(vocabulary)}
+    if isinstance(vocabulary, dict):
+        return dict(vocabulary)
+    return {piece[0]: number for number, piece in enumerate(vocabulary)}
 
 
 def token_text(fields: Fields, key: str) -> str | None:
@@ -75,8 +77,8 @@ def _stated(folder: Path) -> list[dict[str, Any]]:
 
 def _named(fields: Fields) -> list[dict[str, Any]]:
     """The special tokens that single fields and lists name."""
-    keys = [*NAMED, *(key for key in fields.values if key.endswith("_token") and key not in NAMED and isinstance(fields.values[key], (str, dict)))]
-    texts = [token_text(fields, key) for key in keys]
+    others = [key for key, value in fields.values.items() if key.endswith("_token") and isinstance(value, (str, dict))]
+    texts = [token_text(fields, key) for key in dict.fromkeys([*NAMED, *others])]
     for key in EXTRA:
         if not fields.is_null(key):
             value = fields.values[key]

@@ -41,7 +41,7 @@ def read_entries(folder: Path, config: dict[str, Any]) -> tuple[dict[str, Entry]
     shards = [file.name for file in files if (match := SHARD.fullmatch(file.name)) and int(match[1]) > 1]
     if shards:
         raise GemletError(
-            f"{folder}: {INDEX} is missing, which says what lies in the shards {', '.join(shards[:4])}. Download it beside them."
+            f"{folder}: {INDEX} is missing, which says what lies in the shards {', '.join(shards[:4])}. Download it, too."
         )
     if len(files) != 1:
         found = ", ".join(file.name for file in files) or "none"
@@ -59,7 +59,7 @@ def adapter_error(folder: Path) -> GemletError:
     found = ", ".join(name for name in ADAPTER if (folder / name).is_file())
     return GemletError(
         f"{folder}: this is an adapter (LoRA) for a model, not a model: found {found}. Merge it into its model first: "
-        "PeftModel.from_pretrained(MODEL, FOLDER).merge_and_unload().save_pretrained(NEW_FOLDER), with the tokenizer beside it."
+        "PeftModel.from_pretrained(MODEL, FOLDER).merge_and_unload().save_pretrained(NEW_FOLDER), and save the tokenizer."
     )
 
 
@@ -89,7 +89,9 @@ def _places(index: Path) -> dict[str, str]:
     """The file of each tensor, as an index says."""
     places = read_json_object(index).get("weight_map")
     if not isinstance(places, dict) or not places:
-        raise GemletError(f"{index}: weight_map is missing; expected an object that names each tensor's file. Download the file again.")
+        raise GemletError(
+            f"{index}: weight_map is missing; expected an object that names each tensor's file. Download the file again."
+        )
     for name, shard in places.items():
         _require_inside(index, f"weight_map.{name}", shard)
     return places
