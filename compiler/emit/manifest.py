@@ -37,11 +37,11 @@ def manifest(name: str, checkpoint: Checkpoint, quant: str, targets: tuple[str, 
         "chat_template": "chat_template.jinja" if checkpoint.chat_template is not None else None,
         "prefill": list(lowered.program.chunks),
         "shards": shards,
-        **webgpu_entries(lowered.program, checkpoint.config["num_hidden_layers"], shaders, pieces),
+        **webgpu_entries(lowered.program, checkpoint.config["num_hidden_layers"], lowered.config.hidden_size, shaders, pieces),
     }
 
 
-def webgpu_entries(program: Program, layers: int, shaders: dict[str, Shader] | None, pieces: dict[str, list]) -> dict:
+def webgpu_entries(program: Program, layers: int, hidden_size: int, shaders: dict[str, Shader] | None, pieces: dict[str, list]) -> dict:
     """What only WebGPU reads; empty lists where it is not a target."""
     if shaders is None:
         return {"limits": {}, "state": {"buffer": -1, "fields": STATE}, "adjust": None, "buffers": [], "tables": [], "kernels": [], "steps": {}, "layers": [], "weights": []}
@@ -58,7 +58,7 @@ def webgpu_entries(program: Program, layers: int, shaders: dict[str, Shader] | N
         "kernels": [kernel_entry(kernel, program, shaders) for kernel in kernels],
         "steps": {step: [launch_entry(launch, kernel_index, index, shaders[launch.kernel.name]) for launch in launches]
                   for step, launches in program.steps.items()},
-        "layers": [end and {"step": end.step, "launches": end.launches, "buffer": index[end.buffer]} for end in layer_ends(program, layers, LENGTH)],
+        "layers": [end and end.entry({"buffer": index[end.buffer]}) for end in layer_ends(program, layers, hidden_size, LENGTH)],
         "weights": [{"buffer": index[buffer], "pieces": places} for buffer, places in sorted(pieces.items()) if buffer in index],
     }
 

@@ -34,6 +34,7 @@ class WasmTarget:
     offsets: list[dict[str, int]]
     memory_bytes: int
     layers: int
+    hidden_size: int
 
     @property
     def weights(self) -> list[str]:
@@ -45,7 +46,7 @@ def plan_wasm(lowered: Lowered) -> WasmTarget:
     """Places every buffer; nothing is compiled. The caller compares `memory_bytes` with LIMIT."""
     programs = [lower_for_cpu(lowered, variant) for variant in VARIANTS]
     placed = [place(program) for program in programs]
-    return WasmTarget(programs, [offsets for offsets, _ in placed], max(end for _, end in placed), len(lowered.model.kv_sources()))
+    return WasmTarget(programs, [offsets for offsets, _ in placed], max(end for _, end in placed), len(lowered.model.kv_sources()), lowered.config.hidden_size)
 
 
 def place(program: Program) -> tuple[dict[str, int], int]:
@@ -64,7 +65,7 @@ def emit_modules(target: WasmTarget, folder: Path, dump: Path | None) -> list[di
     # Side by side: LLVM, and the compiler and the linker of the driver, leave Python's lock alone.
     with ThreadPoolExecutor() as pool:
         entries = pool.map(lambda parts: emit_variant(*parts, folder, dump), zip(VARIANTS, target.programs, target.offsets))
-        layers = [layers_entry(*parts, target.layers) for parts in zip(target.programs, target.offsets)]
+        layers = [layers_entry(*parts, target.layers, target.hidden_size) for parts in zip(target.programs, target.offsets)]
         return [entry | {"layers": of_layers} for of_variant, of_layers in zip(entries, layers) for entry in of_variant]
 
 
@@ -97,9 +98,9 @@ def write_module(folder: Path, file: str, linked: bytes) -> dict:
     return {"file": file, "bytes": len(linked), "sha256": hashlib.sha256(linked).hexdigest()}
 
 
-def layers_entry(program: Program, offsets: dict[str, int], layers: int) -> list[dict | None]:
+def layers_entry(program: Program, offsets: dict[str, int], layers: int, hidden_size: int) -> list[dict | None]:
     """Where a module leaves what each layer gives."""
-    return [end and {"step": end.step, "launches": end.launches, "offset": offsets[end.buffer]} for end in layer_ends(program, layers, LENGTH)]
+    return [end and end.entry({"offset": offsets[end.buffer]}) for end in layer_ends(program, layers, hidden_size, LENGTH)]
 
 
 def wasm_entry(target: WasmTarget, modules: list[dict], pieces: dict[str, list]) -> dict:

@@ -12,7 +12,7 @@ from tests.fixtures.lowered import lowered
 def test_layers_end_one_after_the_other_in_the_steps_that_run_them(name, layers, in_chunks, target):
     model = lowered(name)
     program = model.program if target == "webgpu" else lower_for_cpu(model, VARIANTS[0])
-    ends = layer_ends(program, layers, LENGTH)
+    ends = layer_ends(program, layers, model.config.hidden_size, LENGTH)
     chunk = next(size for size in program.chunks if size >= LENGTH)
     assert [end.step for end in ends if end] == [f"prefill_{chunk}" if layer < in_chunks else "tail" for layer in range(layers) if ends[layer]]
     # Of the last layer of a GPU's `tail` the LM head goes on.
@@ -27,4 +27,4 @@ def test_layers_end_one_after_the_other_in_the_steps_that_run_them(name, layers,
 
 
 def test_a_chunk_of_the_largest_size_stands_for_one_that_holds_the_prompt():
-    assert {end.step for end in layer_ends(lowered("gemma4_unshared").program, 7, 1000)} == {"prefill_64"}
+    assert {end.step for end in layer_ends(lowered("gemma4_unshared").program, 7, 64, 1000)} == {"prefill_64"}

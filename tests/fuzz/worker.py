@@ -9,7 +9,8 @@ import traceback
 from functools import lru_cache
 from pathlib import Path
 
-sys.modules["torch"] = None  # type: ignore[assignment]  # TVM imports it where it finds it: seconds, for nothing
+if __name__ == "__main__":  # in a process of its own, since tests in this one may need torch
+    sys.modules["torch"] = None  # type: ignore[assignment]  # TVM imports it where it finds it: seconds, for nothing
 
 import compiler.checkpoint.template_choice  # noqa: E402
 import compiler.checkpoint.tokenizer  # noqa: E402

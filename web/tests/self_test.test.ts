@@ -97,7 +97,8 @@ describe("walkLayers", () => {
   };
 
   test("halts a chunk behind each layer, runs it to its end, and goes on in the tail", async () => {
-    const ends = [{ step: "prefill_16", launches: 5 }, { step: "prefill_16", launches: 9 }, null, { step: "tail", launches: 4 }];
+    const row_bytes = 28;
+    const ends = [{ step: "prefill_16", launches: 5, row_bytes }, { step: "prefill_16", launches: 9, row_bytes }, null, { step: "tail", launches: 4, row_bytes }];
     expect(await walk(ends, [4, 16])).toEqual({
       found: [5, 9, null, 4],
       calls: ["begin 7/16", "prefill_16 0-5", "read row 6", "prefill_16 5-9", "read row 6", "prefill_16 9-", "tail 0-4", "read row 0"],
@@ -105,7 +106,7 @@ describe("walkLayers", () => {
   });
 
   test("runs all chunks but the last whole", async () => {
-    const { calls } = await walk([{ step: "prefill_4", launches: 5 }], [4]);
+    const { calls } = await walk([{ step: "prefill_4", launches: 5, row_bytes: 28 }], [4]);
     expect(calls).toEqual(["prefill 4/4", "begin 3/4", "prefill_4 0-5", "read row 2"]);
   });
 });

@@ -56,6 +56,8 @@ export interface KnownAnswer {
 export interface LayerEnd {
   step: string;
   launches: number;
+  /** From one token's hidden state to the next one's. */
+  row_bytes: number;
 }
 
 export interface License {

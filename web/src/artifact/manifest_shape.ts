@@ -14,7 +14,7 @@ const TOLERANCE = mapOf(number);
 
 /** Where each layer's result lies. */
 function layersAt(place: string): Rule {
-  return list(orNull(object({ step: text, launches: whole(1), [place]: whole() })));
+  return list(orNull(object({ step: text, launches: whole(1), row_bytes: whole(4), [place]: whole() })));
 }
 
 const WASM_PROGRAM = object({

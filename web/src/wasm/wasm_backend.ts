@@ -168,7 +168,7 @@ export class WasmBackend implements Backend {
       prefill: (chunk) => this.prefill(chunk),
       begin: ({ ids: own, blocks }) => state.setChunk(this.position, own, blocks),
       run: (step, first, last = MOST_LAUNCHES) => this.attempt(step, ({ part }, number) => part(number, first, last)),
-      read: async ({ offset }, row) => new Float32Array(memory.buffer, offset + 4 * row * width, width).slice(),
+      read: async ({ offset, row_bytes }, row) => new Float32Array(memory.buffer, offset + row * row_bytes, width).slice(),
     });
   }
 

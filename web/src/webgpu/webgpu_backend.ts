@@ -186,9 +186,9 @@ export class WebGpuBackend implements Backend {
         program.encodePart(encoder, step, first, last);
         this.device.queue.submit([encoder.finish()]);
       },
-      read: async ({ buffer }, row) => {
+      read: async ({ buffer, row_bytes }, row) => {
         const bytes = 4 * (this.manifest.facts["hidden_size"] as number);
-        const readback = new Readback(this.device, buffers.gpu[buffer]!, row * bytes, bytes);
+        const readback = new Readback(this.device, buffers.gpu[buffer]!, row * row_bytes, bytes);
         const [hidden] = await this.submit("a layer", (encoder) => [readback.encode(encoder)]).finally(() => readback.destroy());
         return new Float32Array(hidden!);
       },
