@@ -118,7 +118,7 @@ def test_all_are_named_where_all_are_wrong(engine, spoilt_site):
 
 def test_the_page_shows_the_outcome_and_what_was_wrong(browser, spoilt_site):
     spoil_a_row(spoilt_site[0])
-    page = browser.new_page(viewport={"width": 1180, "height": 860})
+    page = browser.new_page(viewport={"width": 1180, "height": 860}, bypass_csp=True)  # the hook is a worker of its own text
     page.set_default_timeout(PATIENCE)
     hook_workers_of_next_page(page, AS_GPU)
     page.goto(spoilt_site[1])
