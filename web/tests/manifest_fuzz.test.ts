@@ -9,6 +9,7 @@ import type { Manifest } from "../src/artifact/manifest";
 import { GemletError } from "../src/errors";
 import { makeArtifact } from "./fixture";
 import { problemOf } from "./manifest_problems";
+import { random } from "./random";
 import { wasmProgram } from "./wasm_fixture";
 
 const INPUTS = Number(import.meta.env["GEMLET_FUZZ_INPUTS"] ?? 4000);
@@ -19,17 +20,6 @@ const SOUND = { ...structuredClone(manifest), wasm: await wasmProgram(manifest),
 
 const NUMBERS = [0, 1, 2, 3, 7, 16, 64, 255, 4096, 65535, 65536, 2 ** 31 - 1, 2 ** 31, 2 ** 32, 2 ** 53, 1e300, 0.5, -0.5];
 const TEXTS = ["", "a", "../x", "https://example.org/x", "webgpu", "wasm", "__proto__", "state", "logits", "x".repeat(300), "\0"];
-
-/** Numbers from 0 to 1, the same for the same seed (mulberry32). */
-function random(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 type Place = { holder: Record<string, unknown>; key: string };
 

@@ -6,6 +6,7 @@
 import { expect, test } from "vitest";
 import type { ChatParams, CompletionParams } from "../src/engine/openai";
 import { GemletError } from "../src/errors";
+import { random } from "./random";
 import { start, TEXT } from "./recital_engine";
 
 const INPUTS = Number(import.meta.env["GEMLET_FUZZ_INPUTS"] ?? 1000);
@@ -40,17 +41,6 @@ const NUMBERS = [0, -1, 1, 1.5, 2 ** 31, 2 ** 32, 2 ** 53, 1e308, -1e308, NaN, I
 
 type Whole<Params> = Params & { stream?: false };
 const isStream = (answer: object): answer is AsyncIterable<unknown> => Symbol.asyncIterator in answer;
-
-/** Numbers from 0 to 1, the same for the same seed (mulberry32). */
-function random(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 function places(value: unknown, above: object[] = []): { holder: Record<string, unknown>; key: string; above: object[] }[] {
   if (typeof value !== "object" || value === null || above.includes(value) || above.length > 12) return [];
